@@ -1,0 +1,1 @@
+//! Client of the REST control plane of dfs, usable without Kubernetes.

@@ -1,0 +1,1 @@
+//! Reconciles the live protocol adapters of a DittoServer.

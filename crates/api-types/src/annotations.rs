@@ -1,0 +1,11 @@
+//! Annotations that people set on a `DittoServer`, and those that the operator keeps on children.
+
+/// On a `DittoServer`: the value `"true"` stops every write of the operator for it except status.
+pub const PAUSED: &str = "dittofs.io/paused";
+
+/// On the pod template and the ConfigMap: keyed digest of everything whose change needs a restart.
+pub const RESTART_DIGEST: &str = "dittofs.io/restart-digest";
+
+/// On the StatefulSet and the ConfigMap: SHA-256 of the rendering as the operator sent it, by
+/// which a later release tells its own older rendering from somebody else's edit.
+pub const RENDERING: &str = "dittofs.io/rendering";

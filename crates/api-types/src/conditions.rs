@@ -1,0 +1,287 @@
+//! Conditions of a `DittoServer`: their types, reasons, and how a new verdict meets the old one.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// Types of conditions of a `DittoServer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConditionType {
+    /// Every input (Secrets and keys, the configuration) is there and valid.
+    ConfigReady,
+    /// The control-plane database can be used.
+    DatabaseReady,
+    /// The claims are there and bound.
+    StorageReady,
+    /// The pod serves, at the current or a previous revision.
+    Available,
+    /// A rollout is under way.
+    Progressing,
+    /// Something needs a person.
+    Degraded,
+    /// All of it together, the adapter-controller's conditions included.
+    Ready,
+    /// The adapter-controller's account works.
+    Authenticated,
+    /// The adapter-controller's view is current and every enabled adapter is healthy.
+    AdaptersReady,
+    /// Every LoadBalancer Service has an address.
+    AddressesReady,
+}
+
+impl ConditionType {
+    /// The conditions that the server-controller writes, all of them from its first visit.
+    pub const OF_SERVER_CONTROLLER: [ConditionType; 7] = [
+        ConditionType::Available,
+        ConditionType::ConfigReady,
+        ConditionType::DatabaseReady,
+        ConditionType::Degraded,
+        ConditionType::Progressing,
+        ConditionType::Ready,
+        ConditionType::StorageReady,
+    ];
+
+    /// The spelling in `status.conditions[].type`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ConditionType::ConfigReady => "ConfigReady",
+            ConditionType::DatabaseReady => "DatabaseReady",
+            ConditionType::StorageReady => "StorageReady",
+            ConditionType::Available => "Available",
+            ConditionType::Progressing => "Progressing",
+            ConditionType::Degraded => "Degraded",
+            ConditionType::Ready => "Ready",
+            ConditionType::Authenticated => "Authenticated",
+            ConditionType::AdaptersReady => "AdaptersReady",
+            ConditionType::AddressesReady => "AddressesReady",
+        }
+    }
+}
+
+/// Status of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// Nobody can tell at the moment.
+    Unknown,
+}
+
+impl Status {
+    /// The spelling in `status.conditions[].status`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::True => "True",
+            Status::False => "False",
+            Status::Unknown => "Unknown",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Why a condition has its status. docs/server.md says for each what to do.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// Every reason that the operator uses.
+            pub const ALL: &'static [Reason] = &[$(Reason::$name,)*];
+
+            /// The spelling in `status.conditions[].reason`.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Reason::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// All inputs are there and valid.
+    InputsComplete,
+    /// A referenced Secret does not exist.
+    SecretMissing,
+    /// A referenced Secret lacks the key.
+    SecretKeyMissing,
+    /// A referenced value cannot be used (too short, empty, too long).
+    SecretInvalid,
+    /// The data of a server exists, and the Secret with its administrator's password does not.
+    AdminSecretMissing,
+    /// An object with a name that we need belongs to somebody else.
+    NameConflict,
+    /// A referenced object could not be read.
+    InputUnreadable,
+    /// The database is a file on the control-plane volume.
+    SqliteOnVolume,
+    /// The Secret with the database's connection is complete.
+    ConnectionComplete,
+    /// This release cannot provide the requested database.
+    ProviderNotSupported,
+    /// All claims are bound.
+    ClaimsBound,
+    /// A claim is not bound yet.
+    ClaimPending,
+    /// A claim has lost its volume.
+    ClaimLost,
+    /// A claim is being deleted.
+    ClaimTerminating,
+    /// The claims do not exist yet.
+    ClaimsNotCreated,
+    /// The requested sizes or class differ from those of the live claims.
+    ClaimTemplatesDiffer,
+    /// The pod serves.
+    PodServing,
+    /// The pod does not serve.
+    PodNotServing,
+    /// The pod is not created before its inputs are complete.
+    WaitingForInputs,
+    /// The server is stopped on request.
+    Stopped,
+    /// The rollout is complete.
+    RolloutComplete,
+    /// A new revision is being rolled out.
+    RollingOut,
+    /// A newer rendering of the pod waits for the next restart.
+    TemplateUpdatePending,
+    /// The rollout waits for inputs.
+    RolloutBlocked,
+    /// Nothing needs a person.
+    AsExpected,
+    /// The container ends again and again.
+    CrashLooping,
+    /// The image cannot be had.
+    ImagePullFailed,
+    /// No node takes the pod.
+    Unschedulable,
+    /// The container cannot be made.
+    ContainerConfigInvalid,
+    /// Every part is ready.
+    AllReady,
+    /// The adapter-controller has not spoken for this generation.
+    AdapterStatusMissing,
+    /// A condition of the adapter-controller does not hold.
+    AdaptersNotReady,
+    /// The API server refuses a child, by validation, admission or lack of rights.
+    ChildRefused,
+    /// Writes are stopped by annotation.
+    Paused,
+    /// The object is being deleted.
+    Deleting,
+}
+
+/// A verdict about one condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which condition.
+    pub kind: ConditionType,
+    /// Whether it holds.
+    pub status: Status,
+    /// Why.
+    pub reason: Reason,
+    /// For people: what is, and what to do. No counters, no times.
+    pub message: String,
+}
+
+/// Longest message of a condition that the operator writes, in bytes.
+const MAX_MESSAGE: usize = 2048;
+
+impl Verdict {
+    /// A verdict; the message is cut to 2048 bytes.
+    pub fn new(
+        kind: ConditionType,
+        status: Status,
+        reason: Reason,
+        message: impl Into<String>,
+    ) -> Self {
+        let mut message = message.into();
+        if message.len() > MAX_MESSAGE {
+            let cut = (0..=MAX_MESSAGE)
+                .rev()
+                .find(|&at| message.is_char_boundary(at))
+                .unwrap_or(0);
+            message.truncate(cut);
+        }
+        Verdict {
+            kind,
+            status,
+            reason,
+            message,
+        }
+    }
+
+    /// The condition to write: `lastTransitionTime` is `now` only where the status changes.
+    pub fn over(self, previous: &[Condition], generation: i64, now: Timestamp) -> Condition {
+        let since = find(previous, self.kind)
+            .filter(|condition| condition.status == self.status.as_str())
+            .map_or(Time(now), |condition| {
+                condition.last_transition_time.clone()
+            });
+        Condition {
+            type_: self.kind.as_str().to_owned(),
+            status: self.status.as_str().to_owned(),
+            reason: self.reason.as_str().to_owned(),
+            message: self.message,
+            observed_generation: Some(generation),
+            last_transition_time: since,
+        }
+    }
+}
+
+/// The condition of the given type, if there is one.
+pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == kind.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(status: Status) -> Verdict {
+        Verdict::new(
+            ConditionType::Available,
+            status,
+            Reason::PodServing,
+            "serves",
+        )
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_with_the_status() {
+        let first = verdict(Status::True).over(&[], 1, at(100));
+        let second = verdict(Status::True).over(std::slice::from_ref(&first), 2, at(200));
+        assert_eq!(second.last_transition_time, first.last_transition_time);
+        assert_eq!(second.observed_generation, Some(2));
+        let third = verdict(Status::False).over(&[second], 2, at(300));
+        assert_eq!(third.last_transition_time, Time(at(300)));
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let long = "é".repeat(2000);
+        let cut = Verdict::new(
+            ConditionType::Degraded,
+            Status::True,
+            Reason::CrashLooping,
+            long,
+        );
+        assert_eq!(cut.message.len(), 2048);
+    }
+
+    #[test]
+    fn reasons_have_the_form_that_kubernetes_asks_for() {
+        for reason in Reason::ALL {
+            assert!(reason.as_str().chars().all(|c| c.is_ascii_alphanumeric()));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `DittoServer`: the infrastructure of one file server.
+
+use k8s_openapi::api::core::v1::{PodSecurityContext, ResourceRequirements, SecurityContext};
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AdapterDiscovery, AdapterServices, ApiService, ControlPlane, Database, Disruption,
+    DittoServerStatus, Identity, Logging, Metrics, Percona, RetiredSection, SnapshotPolicy,
+    Storage,
+};
+use crate::duration::GoDuration;
+
+/// The server's image unless the spec names another: the release this operator was tested with.
+pub const DEFAULT_IMAGE: &str = "marmos91c/dittofs:v0.29.0";
+
+/// What a file server shall be: its image, volumes, control plane, identity and network.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "dittofs.dittofs.com",
+    version = "v1alpha1",
+    kind = "DittoServer",
+    plural = "dittoservers",
+    singular = "dittoserver",
+    shortname = "ditto",
+    shortname = "dittofs",
+    namespaced,
+    status = "DittoServerStatus",
+    derive = "PartialEq",
+    doc = "A DittoServer is one NFS and SMB file server: a pod of the server program, its volumes, configuration, credentials and Services.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "API", type_ = "string", json_path = ".status.api.url", priority = 1),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("oldSelf.hasValue() || (self.metadata.name.size() <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))").message("metadata.name must begin with a letter, hold only lower-case letters, digits and '-', and have at most 50 characters: the names of Services and pods derive from it").optional_old_self(true)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.metrics) || !self.metrics.enabled || self.metrics.port != (has(self.controlPlane) && has(self.controlPlane.port) ? self.controlPlane.port : 8080)").message("controlPlane.port and metrics.port must differ"))]
+#[x_kube(validation = Rule::new("!has(self.percona) || !self.percona.enabled || !has(self.database) || !has(self.database.postgresSecretRef)").message("percona and database.postgresSecretRef exclude each other: the server has exactly one control-plane database"))]
+pub struct DittoServerSpec {
+    /// Image of the server program.
+    #[serde(default = "image")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
+    pub image: String,
+    /// 1 runs the server, 0 stops it and keeps everything else. The server has no clustering: more than one is refused.
+    #[serde(default = "replicas")]
+    #[schemars(range(min = 0, max = 1000))]
+    #[x_kube(validation = Rule::new("self <= 1").message("the server has no clustering, and two on the same volumes would destroy data: use 1, or 0 to stop it; for more capacity create another DittoServer"))]
+    pub replicas: i32,
+    /// The server's volumes.
+    pub storage: Storage,
+    /// The control-plane database; SQLite on the control-plane volume when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Database>,
+    /// The REST API.
+    #[serde(default)]
+    pub control_plane: ControlPlane,
+    /// Tokens, the first administrator, LDAP and Kerberos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// How the live protocol adapters are found.
+    #[serde(default)]
+    pub adapter_discovery: AdapterDiscovery,
+    /// The Services of the protocol adapters.
+    #[serde(default)]
+    pub adapter_services: AdapterServices,
+    /// The Service of the REST API.
+    #[serde(default)]
+    pub service: ApiService,
+    /// The Prometheus endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
+    /// The server's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logging: Option<Logging>,
+    /// A PostgreSQL cluster managed by the Percona operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percona: Option<Percona>,
+    /// Snapshots of shares that no DittoFSShare gives a policy, at most 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub snapshot_policies: Vec<SnapshotPolicy>,
+    /// Whether a node drain may evict the pod.
+    #[serde(default)]
+    pub disruption: Disruption,
+    /// CPU and memory of the server's container. On nodes with cgroup v1 the server does not see its memory limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+    /// Time that the server takes at most for each step of a clean stop, 1 second to 1 hour.
+    #[serde(default = "shutdown_timeout")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('1h')").message("must be between 1s and 1h"))]
+    pub shutdown_timeout: GoDuration,
+    /// Seconds between the request to stop and the kill, at least 36. When absent: 5 for the preStop pause, three times shutdownTimeout, and 10 more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 36, max = 86400))]
+    pub termination_grace_period_seconds: Option<i64>,
+    /// Security context of the server's container; what it leaves open is filled with the hardened defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_context: Option<SecurityContext>,
+    /// Security context of the pod; replaces the default (fsGroup 65532, non-root, RuntimeDefault) entirely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_security_context: Option<PodSecurityContext>,
+
+    /// Retired.
+    #[serde(default, rename = "nfsPort", skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("false").message("nfsPort is retired: the NFS port is set over the server's API (dfsctl adapter), and the Service publishes 2049; remove the field"))]
+    pub retired_nfs_port: Option<i32>,
+    /// Retired.
+    #[serde(default, rename = "smb", skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("false").message("smb is retired: the SMB adapter is set over the server's API (dfsctl adapter), and the Service publishes 445; remove the field"))]
+    pub retired_smb: Option<RetiredSection>,
+    /// Retired.
+    #[serde(default, rename = "cache", skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("false").message("cache is retired: the local cache lies on the content volume (storage.contentSize); remove the field"))]
+    pub retired_cache: Option<RetiredSection>,
+}
+
+fn image() -> String {
+    DEFAULT_IMAGE.to_owned()
+}
+
+fn replicas() -> i32 {
+    1
+}
+
+fn shutdown_timeout() -> GoDuration {
+    "30s".into()
+}

@@ -1,0 +1,248 @@
+//! The Secrets that the server process takes: where each comes from, what makes it valid, and what
+//! a new value costs.
+
+use api_types::DittoServerSpec;
+use api_types::names;
+use api_types::reference::SecretKeyRef;
+use api_types::v1alpha1::{Identity, Kerberos};
+use percona_bridge::{ConnectionKey, Source};
+
+/// What it takes for the server to use a new value. Source: server contract 1.3, 2.3, 2.7 and 2.8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The process reads it at start: a new value restarts the server.
+    Restart,
+    /// The process reads it again when it changes.
+    HotReload,
+    /// The process reads it at its first start only; later values have no effect.
+    FirstStart,
+}
+
+/// What a value must be for the server to accept it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// At least one byte.
+    NotEmpty,
+    /// UTF-8 text whose length in bytes lies between the two, both included.
+    Length(usize, usize),
+}
+
+/// The condition that speaks of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// ConfigReady.
+    Config,
+    /// DatabaseReady.
+    Database,
+}
+
+/// One value of a Secret that the server process takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// What it is, for people.
+    pub what: &'static str,
+    /// Where it comes from.
+    pub reference: SecretKeyRef,
+    /// What a new value costs.
+    pub effect: Effect,
+    /// Which condition speaks of it.
+    pub concern: Concern,
+    /// Whether the server cannot do without it.
+    pub required: bool,
+    /// What makes it valid.
+    pub check: Check,
+}
+
+impl Input {
+    fn new(what: &'static str, reference: SecretKeyRef, effect: Effect) -> Self {
+        Input {
+            what,
+            reference,
+            effect,
+            concern: Concern::Config,
+            required: true,
+            check: Check::NotEmpty,
+        }
+    }
+
+    fn check(self, check: Check) -> Self {
+        Input { check, ..self }
+    }
+}
+
+/// The key of the Secret with the token-signing key that the operator makes.
+pub const JWT_KEY: &str = "jwt-secret";
+/// The key of the Secret with the administrator's password that the operator makes.
+pub const PASSWORD_KEY: &str = "password";
+
+/// Every Secret value that the server called `server` takes.
+pub fn inputs(server: &str, spec: &DittoServerSpec, source: Option<&Source>) -> Vec<Input> {
+    let identity = spec.identity.clone().unwrap_or_default();
+    let Identity {
+        kind: _,
+        jwt,
+        admin,
+        ldap,
+        kerberos,
+    } = identity;
+    let mut inputs = vec![
+        // Fewer than 32 characters end the process at start (contract 1.3).
+        Input::new(
+            "the key that signs tokens",
+            jwt.and_then(|jwt| jwt.secret_ref)
+                .unwrap_or_else(|| SecretKeyRef::new(names::jwt_secret(server), JWT_KEY)),
+            Effect::Restart,
+        )
+        .check(Check::Length(32, 4096)),
+        // Other lengths end the first start after the account was made (contract 1.3).
+        Input::new(
+            "the administrator's first password",
+            admin
+                .and_then(|admin| admin.password_secret_ref)
+                .unwrap_or_else(|| SecretKeyRef::new(names::admin_secret(server), PASSWORD_KEY)),
+            Effect::FirstStart,
+        )
+        .check(Check::Length(8, 72)),
+    ];
+    if let Some(Source::Secret { name }) = source {
+        inputs.extend(ConnectionKey::ALL.iter().map(|key| Input {
+            concern: Concern::Database,
+            required: key.required,
+            ..Input::new(
+                "the connection to PostgreSQL",
+                SecretKeyRef::new(name.as_str(), key.key),
+                Effect::Restart,
+            )
+        }));
+    }
+    let control_plane = &spec.control_plane;
+    if let Some(secret) = &control_plane.cert_secret_name {
+        for key in ["tls.crt", "tls.key"] {
+            inputs.push(Input::new(
+                "the API's certificate",
+                SecretKeyRef::new(secret.0.as_str(), key),
+                Effect::HotReload,
+            ));
+        }
+        if let Some(secret) = &control_plane.client_ca_secret_name {
+            inputs.push(Input::new(
+                "the CA of client certificates",
+                SecretKeyRef::new(secret.0.as_str(), "ca.crt"),
+                Effect::Restart,
+            ));
+        }
+    }
+    if let Some(token) = spec
+        .metrics
+        .as_ref()
+        .filter(|metrics| metrics.enabled)
+        .and_then(|metrics| metrics.bearer_token_secret.clone())
+    {
+        inputs.push(Input::new("the metrics token", token, Effect::Restart));
+    }
+    if let Some(password) = ldap
+        .filter(|ldap| ldap.enabled == Some(true))
+        .and_then(|ldap| ldap.bind_password_secret_ref)
+    {
+        inputs.push(Input::new(
+            "the LDAP password",
+            password,
+            Effect::FirstStart,
+        ));
+    }
+    if let Some(kerberos) = kerberos.filter(|kerberos| kerberos.enabled == Some(true)) {
+        inputs.extend(kerberos_inputs(kerberos));
+    }
+    inputs
+}
+
+fn kerberos_inputs(kerberos: Kerberos) -> Vec<Input> {
+    let machine = kerberos
+        .machine_account
+        .filter(|account| account.enabled == Some(true))
+        .unwrap_or_default();
+    [
+        (
+            "the service keytab",
+            kerberos.keytab_secret_ref,
+            Effect::HotReload,
+        ),
+        ("krb5.conf", kerberos.krb5_conf_secret_ref, Effect::Restart),
+        (
+            "the machine account's password",
+            machine.secret_ref,
+            Effect::Restart,
+        ),
+        (
+            "the machine account's keytab",
+            machine.keytab_secret_ref,
+            Effect::Restart,
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(what, reference, effect)| Some(Input::new(what, reference?, effect)))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(spec: serde_json::Value) -> Vec<Input> {
+        let spec: DittoServerSpec = serde_json::from_value(spec).unwrap();
+        let source = percona_bridge::source(&spec).ok();
+        inputs("files", &spec, source.as_ref())
+    }
+
+    fn named(inputs: &[Input]) -> Vec<String> {
+        inputs
+            .iter()
+            .map(|i| format!("{}/{}", i.reference.name, i.reference.key))
+            .collect()
+    }
+
+    #[test]
+    fn a_plain_server_takes_the_two_secrets_that_the_operator_makes() {
+        let inputs = of(serde_json::json!({"storage": {"metadataSize": "1Gi"}}));
+        assert_eq!(
+            named(&inputs),
+            [
+                "files-jwt-secret/jwt-secret",
+                "files-admin-bootstrap-credentials/password"
+            ]
+        );
+    }
+
+    #[test]
+    fn disabled_sections_need_no_secret() {
+        let reference = serde_json::json!({"name": "s", "key": "k"});
+        let inputs = of(serde_json::json!({
+            "storage": {"metadataSize": "1Gi"},
+            "metrics": {"enabled": false, "bearerTokenSecret": reference},
+            "identity": {
+                "ldap": {"enabled": false, "url": "ldaps://x", "baseDN": "a", "bindDN": "b", "bindPasswordSecretRef": reference},
+                "kerberos": {"enabled": false, "keytabSecretRef": reference},
+            },
+        }));
+        assert_eq!(inputs.len(), 2);
+    }
+
+    #[test]
+    fn a_renewed_certificate_and_keytab_cost_no_restart() {
+        let inputs = of(serde_json::json!({
+            "storage": {"metadataSize": "1Gi"},
+            "controlPlane": {"certSecretName": "cert", "clientCASecretName": "ca"},
+            "identity": {"kerberos": {"enabled": true, "servicePrincipal": "nfs/x", "keytabSecretRef": {"name": "kt", "key": "k"}}},
+        }));
+        let effect = |name: &str| {
+            inputs
+                .iter()
+                .find(|i| i.reference.name.0 == name)
+                .unwrap()
+                .effect
+        };
+        assert_eq!(effect("cert"), Effect::HotReload);
+        assert_eq!(effect("kt"), Effect::HotReload);
+        assert_eq!(effect("ca"), Effect::Restart);
+    }
+}

@@ -1,0 +1,22 @@
+//! Writes that happen only when something differs.
+
+mod applier;
+mod defaults;
+mod diff;
+mod error;
+mod extract;
+mod memo;
+mod owned;
+mod quantity;
+
+pub use applier::{Applied, Applier, Deleted, Made};
+pub use diff::{Difference, DifferenceKind, difference};
+pub use error::ApplyError;
+pub use extract::extract;
+
+#[cfg(test)]
+mod diff_tests;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod sim_tests;

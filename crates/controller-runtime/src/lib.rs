@@ -1,0 +1,41 @@
+//! What every controller binary shares: bootstrap, client, watches, apply, lease, metrics.
+
+pub mod apply;
+pub mod backoff;
+pub mod bootstrap;
+mod client;
+mod clock;
+mod context;
+mod events;
+mod fence;
+mod probes;
+pub mod lease;
+pub mod logs;
+pub mod metrics;
+mod readiness;
+mod run;
+mod scope;
+pub mod seam;
+pub mod settings;
+mod shutdown;
+pub mod watch;
+
+pub use apply::{Applied, Applier, ApplyError, Made};
+pub use bootstrap::Binary;
+pub use client::{ApiTimeout, ConnectError, Layers, client_from, client_over, connect};
+pub use clock::{BootClock, SystemBootClock};
+pub use context::Context;
+pub use events::Events;
+pub use fence::{Fence, LeaseLost};
+pub use metrics::{ApiMetrics, Metrics};
+pub use probes::HttpServer;
+pub use readiness::{Gate, Readiness};
+pub use run::{Outcome, Reconcile, RunError, RunOptions, run};
+pub use scope::Scope;
+pub use seam::Seam;
+pub use settings::Settings;
+pub use shutdown::Shutdown;
+pub use watch::{
+    MANAGED_BY_SELECTOR, Primaries, Primary, References, Triggers, WatchOptions, Watched,
+    cluster_metadata_triggers, metadata_triggers, reference_triggers,
+};

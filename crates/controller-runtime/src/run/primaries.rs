@@ -1,0 +1,40 @@
+//! Which changes of the primaries themselves are worth a visit.
+
+use std::{collections::HashMap, future, sync::Arc};
+
+use futures::{Stream, StreamExt};
+use kube::runtime::reflector::ObjectRef;
+
+use super::Reconcile;
+use crate::{
+    backoff::Backoff,
+    watch::{Primary, cache::Key},
+};
+
+/// Objects that appeared or changed in what is significant. Objects that are
+/// gone are told to the reconciler and forgotten.
+pub(super) fn significant_changes<R: Reconcile>(
+    reconciler: Arc<R>,
+    backoff: Arc<Backoff<ObjectRef<R::Object>>>,
+    primary: Primary<R::Object>,
+) -> impl Stream<Item = ObjectRef<R::Object>> {
+    let mut last: HashMap<Key, (Option<String>, u64)> = HashMap::new();
+    primary.changes.filter_map(move |change| {
+        let (namespace, name) = &change.key;
+        let key = ObjectRef::new(name).within(namespace);
+        let woken = if change.gone {
+            last.remove(&change.key);
+            backoff.reset(&key);
+            reconciler.gone(namespace, name);
+            None
+        } else {
+            // An object that cannot be decoded is left as it was.
+            change.object.as_ref().and_then(|object| {
+                let now = (change.meta.uid.clone(), reconciler.significant(object));
+                let before = last.insert(change.key.clone(), now.clone());
+                (before.as_ref() != Some(&now)).then_some(key)
+            })
+        };
+        future::ready(woken)
+    })
+}

@@ -1,0 +1,32 @@
+//! From a validated DittoServer to the Kubernetes objects it needs, as pure functions that return
+//! k8s-openapi structs.
+//!
+//! Names, labels, mount paths and variables are those of the Go operator where it had them
+//! (predecessor page, sections 1.4 and 2), so that its objects are taken over in place.
+
+mod children;
+mod config_map;
+mod credentials;
+mod disruption;
+mod environment;
+mod instance;
+mod network_policy;
+mod pod;
+mod probes;
+mod rendering;
+mod security;
+mod services;
+mod stateful_set;
+mod volumes;
+
+pub use children::Children;
+pub use config_map::config_map;
+pub use credentials::{admin_secret, jwt_secret};
+pub use disruption::disruption_budget;
+pub use instance::Instance;
+pub use network_policy::baseline_policy;
+pub use pod::pod_template;
+pub use rendering::rendering;
+pub use services::{AdapterPort, api_service, headless_service, metrics_service};
+pub use stateful_set::{claim_templates, stateful_set};
+pub use volumes::volumes_of;

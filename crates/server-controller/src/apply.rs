@@ -1,0 +1,246 @@
+//! The fourth step: writes what differs, the StatefulSet last. A child that cannot be written does
+//! not keep the others, nor the status, from being written.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use controller_runtime::Watched;
+use controller_runtime::apply::{Applied as Written, Applier, ApplyError};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
+use resources::{Children, Instance};
+use secrecy::SecretString;
+use serde_json::json;
+
+use crate::observe::{Live, Observed};
+use crate::plan::{FINALIZER, Plan, Wish};
+use crate::validate::Generated;
+use crate::watches::Watches;
+
+/// The children as they are after the writes, and what could not be written.
+#[derive(Debug)]
+pub struct Applied {
+    /// The children.
+    pub live: Live,
+    /// What could not be written.
+    pub failures: Vec<ApplyError>,
+}
+
+/// A generated Secret could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
+    /// The API server did not take it.
+    #[error("Secret {name} cannot be created")]
+    Api {
+        /// Name of the Secret.
+        name: String,
+        /// The error of the client.
+        #[source]
+        source: kube::Error,
+    },
+}
+
+/// Makes a generated Secret by POST. One that exists meanwhile is left as it is.
+///
+/// # Errors
+/// [`MakeError`]
+pub async fn make(
+    client: &Client,
+    instance: &Instance<'_>,
+    generated: Generated,
+) -> Result<(), MakeError> {
+    let secret = match generated {
+        Generated::Jwt => resources::jwt_secret(instance, &random(32)?),
+        Generated::Admin => resources::admin_secret(instance, &random(18)?),
+    };
+    let api: Api<Secret> = Api::namespaced(client.clone(), instance.namespace);
+    let parameters = kube::api::PostParams {
+        field_manager: Some(crate::MANAGER.to_owned()),
+        ..kube::api::PostParams::default()
+    };
+    match api.create(&parameters, &secret).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(source) => Err(MakeError::Api {
+            name: secret.metadata.name.unwrap_or_default(),
+            source,
+        }),
+    }
+}
+
+/// `bytes` random bytes as URL-safe text without padding, as the Go operator made them.
+fn random(bytes: usize) -> Result<SecretString, MakeError> {
+    use base64::Engine;
+    let mut buffer = vec![0_u8; bytes];
+    getrandom::fill(&mut buffer).map_err(MakeError::Random)?;
+    Ok(SecretString::from(
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&buffer),
+    ))
+}
+
+/// Writes every child that differs from its wish.
+pub async fn apply(
+    applier: &Applier,
+    watches: &Watches,
+    observed: &Observed,
+    plan: &Plan,
+) -> Applied {
+    let mut failures = Vec::new();
+    let Children {
+        config,
+        headless,
+        api,
+        metrics,
+        stateful_set,
+        budget,
+        policy,
+    } = &plan.children;
+    let live = &observed.live;
+    let applied = Children {
+        config: write(
+            applier,
+            &watches.config_maps,
+            config,
+            &live.config,
+            &mut failures,
+        )
+        .await,
+        headless: write(
+            applier,
+            &watches.services,
+            headless,
+            &live.headless,
+            &mut failures,
+        )
+        .await,
+        api: write(applier, &watches.services, api, &live.api, &mut failures).await,
+        metrics: write(
+            applier,
+            &watches.services,
+            metrics,
+            &live.metrics,
+            &mut failures,
+        )
+        .await,
+        budget: write(
+            applier,
+            &watches.budgets,
+            budget,
+            &live.budget,
+            &mut failures,
+        )
+        .await,
+        policy: write(
+            applier,
+            &watches.policies,
+            policy,
+            &live.policy,
+            &mut failures,
+        )
+        .await,
+        // Last, and only when everything that the pod needs is there.
+        stateful_set: if failures.is_empty() {
+            write(
+                applier,
+                &watches.stateful_sets,
+                stateful_set,
+                &live.stateful_set,
+                &mut failures,
+            )
+            .await
+        } else {
+            live.stateful_set.clone()
+        },
+    };
+    Applied {
+        live: applied,
+        failures,
+    }
+}
+
+async fn write<K>(
+    applier: &Applier,
+    watched: &Watched<K>,
+    wish: &Wish<K>,
+    live: &Option<Arc<K>>,
+    failures: &mut Vec<ApplyError>,
+) -> Option<Arc<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + serde::Serialize
+        + serde::de::DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let result = match (wish, live) {
+        (Wish::Apply(desired), live) => applier
+            .apply(watched, desired.as_ref(), live.as_deref())
+            .await
+            .map(|written| {
+                if let Written::Created(object) = &written {
+                    log(object.meta(), &K::kind(&()));
+                }
+                Some(Arc::clone(written.object()))
+            }),
+        (Wish::Remove, Some(live)) => applier.delete(watched, live.as_ref()).await.map(|_| None),
+        (Wish::Leave, live) => Ok(live.clone()),
+        (Wish::Remove, None) => Ok(None),
+    };
+    result.unwrap_or_else(|error| {
+        failures.push(error);
+        live.clone()
+    })
+}
+
+fn log(meta: &ObjectMeta, kind: &str) {
+    tracing::info!(
+        kind,
+        namespace = meta.namespace.as_deref().unwrap_or_default(),
+        name = meta.name.as_deref().unwrap_or_default(),
+        "created"
+    );
+}
+
+/// Takes our finalizer off the server.
+///
+/// # Errors
+/// When the API server does not take it; a server that is gone is none.
+pub async fn release(client: &Client, observed: &Observed) -> Result<(), kube::Error> {
+    let meta = &observed.server.metadata;
+    let kept: Vec<&String> = meta
+        .finalizers
+        .iter()
+        .flatten()
+        .filter(|name| *name != FINALIZER)
+        .collect();
+    let patch = json!({"metadata": {
+        "uid": meta.uid,
+        "resourceVersion": meta.resource_version,
+        "finalizers": kept,
+    }});
+    let api: Api<api_types::DittoServer> = Api::namespaced(
+        client.clone(),
+        meta.namespace.as_deref().unwrap_or_default(),
+    );
+    let name = meta.name.as_deref().unwrap_or_default();
+    let parameters = kube::api::PatchParams {
+        field_manager: Some(crate::MANAGER.to_owned()),
+        ..kube::api::PatchParams::default()
+    };
+    match api
+        .patch_metadata(name, &parameters, &kube::api::Patch::Merge(patch))
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error),
+    }
+}

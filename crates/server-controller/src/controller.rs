@@ -1,0 +1,173 @@
+//! The reconcile: the pipeline's steps in their order.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use api_types::DittoServer;
+use api_types::conditions::ConditionType;
+use async_trait::async_trait;
+use controller_runtime::{Applier, Context, Events, Outcome, Reconcile};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use kube::Resource;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::MANAGER;
+use crate::apply::{self, Applied};
+use crate::observe::{self, Observed, identity, secret_names};
+use crate::plan::{self, Plan};
+use crate::report;
+use crate::status::{self, Surroundings, Visit};
+use crate::validate;
+use crate::watches::Watches;
+
+/// Runs the controller until the context's shutdown is triggered.
+///
+/// # Errors
+/// When the run loop ends for another reason.
+pub async fn run(context: Context) -> anyhow::Result<()> {
+    let (watches, primary, triggers) = Watches::start(&context);
+    let controller = Arc::new(ServerController {
+        client: context.client.clone(),
+        applier: Applier::new(context.client.clone(), MANAGER),
+        events: context.events(),
+        surroundings: Surroundings {
+            cluster_domain: context.settings.cluster_domain.clone(),
+        },
+        watches,
+    });
+    let options = context.run_options();
+    controller_runtime::run(
+        controller,
+        primary,
+        triggers,
+        options,
+        context.shutdown.triggered(),
+    )
+    .await?;
+    Ok(())
+}
+
+struct ServerController {
+    client: Client,
+    applier: Applier,
+    events: Events,
+    surroundings: Surroundings,
+    watches: Watches,
+}
+
+#[async_trait]
+impl Reconcile for ServerController {
+    type Object = DittoServer;
+
+    async fn reconcile(&self, server: Arc<DittoServer>) -> anyhow::Result<Outcome> {
+        let (namespace, name) = identity(&server);
+        let secrets = secret_names(&server)
+            .into_iter()
+            .map(|secret| (Secret::kind(&()), namespace.clone(), secret));
+        self.watches
+            .references
+            .set(&ObjectRef::new(&name).within(&namespace), secrets);
+
+        let observed = observe::observe(&self.client, &self.watches, Arc::clone(&server)).await?;
+        let (observed, plan) = self.settle_secrets(observed).await?;
+        let validated = validate::validate(&observed)?;
+        let applied = apply::apply(&self.applier, &self.watches, &observed, &plan).await;
+        let visit = Visit {
+            observed: &observed,
+            validated: &validated,
+            plan: &plan,
+            applied: &applied,
+        };
+        let status = status::status(visit, &self.surroundings, Timestamp::now());
+        report::report(
+            &self.applier,
+            &self.watches.servers,
+            &self.events,
+            &server,
+            &status,
+        )
+        .await?;
+        if plan.release {
+            apply::release(&self.client, &observed).await?;
+        }
+        outcome(applied)
+    }
+
+    /// Everything of a server that a visit reads, but what this controller wrote itself.
+    fn significant(&self, server: &DittoServer) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let meta = &server.metadata;
+        meta.generation.hash(&mut hasher);
+        meta.annotations.hash(&mut hasher);
+        meta.finalizers.hash(&mut hasher);
+        meta.deletion_timestamp.is_some().hash(&mut hasher);
+        if let Some(status) = &server.status {
+            for condition in &status.conditions {
+                if !own_condition(&condition.type_) {
+                    (
+                        &condition.type_,
+                        &condition.status,
+                        &condition.reason,
+                        &condition.message,
+                    )
+                        .hash(&mut hasher);
+                    condition.observed_generation.hash(&mut hasher);
+                }
+            }
+            for adapter in status.adapters.iter().flatten() {
+                (&adapter.kind, adapter.enabled, adapter.listen_port).hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+
+    fn gone(&self, namespace: &str, name: &str) {
+        self.watches
+            .references
+            .remove(&ObjectRef::new(name).within(namespace));
+    }
+}
+
+fn own_condition(kind: &str) -> bool {
+    ConditionType::OF_SERVER_CONTROLLER
+        .iter()
+        .any(|own| own.as_str() == kind)
+}
+
+impl ServerController {
+    /// Makes the Secrets that are ours to make and are not there, then looks again at them, so that
+    /// the plan that follows is made from what the cluster holds, whoever made it.
+    async fn settle_secrets(&self, mut observed: Observed) -> anyhow::Result<(Observed, Plan)> {
+        let (plan, namespace) = {
+            let validated = validate::validate(&observed)?;
+            let plan = plan::plan(&observed, &validated)?;
+            for generated in &plan.make {
+                apply::make(&self.client, &validated.instance, *generated).await?;
+            }
+            (plan, validated.instance.namespace.to_owned())
+        };
+        if plan.make.is_empty() {
+            return Ok((observed, plan));
+        }
+        let names = secret_names(&observed.server);
+        observed.secrets = observe::secrets(&self.client, &namespace, &names).await?;
+        let validated = validate::validate(&observed)?;
+        let plan = plan::plan(&observed, &validated)?;
+        if !plan.make.is_empty() {
+            anyhow::bail!("a Secret that was just made is not there");
+        }
+        Ok((observed, plan))
+    }
+}
+
+/// A write that failed is tried again with the back-off of this server; a refusal too, because
+/// what refuses (a quota, an admission policy, a role) is not watched.
+fn outcome(applied: Applied) -> anyhow::Result<Outcome> {
+    match applied.failures.into_iter().next() {
+        None => Ok(Outcome::Settled),
+        Some(failure) => Err(failure.into()),
+    }
+}

@@ -1,0 +1,213 @@
+//! The first step: everything that a decision about one server needs to know. Reads only.
+//!
+//! What cannot be read ends the visit, so that no decision is made from half a picture. The one
+//! exception is a Secret that the API server refuses to show: that is a fact for people.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api_types::names::{self, Volume};
+use api_types::{DittoServer, names::pod as pod_name};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::{Api, Client};
+use resources::Children;
+
+use crate::watches::Watches;
+
+/// The live children; `None` where there is none.
+pub type Live = Children<
+    Option<Arc<ConfigMap>>,
+    Option<Arc<Service>>,
+    Option<Arc<StatefulSet>>,
+    Option<Arc<PodDisruptionBudget>>,
+    Option<Arc<NetworkPolicy>>,
+>;
+
+/// What is known of a Secret.
+#[derive(Clone, Debug)]
+pub enum SecretState {
+    /// It exists.
+    Present(Box<Secret>),
+    /// It does not exist.
+    Missing,
+    /// The API server refuses to show it, with this explanation.
+    Refused(String),
+}
+
+/// Everything that a decision about one server needs to know.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The server.
+    pub server: Arc<DittoServer>,
+    /// Its children.
+    pub live: Live,
+    /// Its claims that exist.
+    pub claims: BTreeMap<Volume, Arc<PersistentVolumeClaim>>,
+    /// Its pod, if it exists.
+    pub pod: Option<Arc<Pod>>,
+    /// The Secrets that it refers to, by name.
+    pub secrets: BTreeMap<String, SecretState>,
+}
+
+/// Something could not be read; nothing may be concluded.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} cannot be read")]
+pub struct ObserveError {
+    what: String,
+    #[source]
+    source: kube::Error,
+}
+
+fn failed(what: impl Into<String>) -> impl FnOnce(kube::Error) -> ObserveError {
+    let what = what.into();
+    move |source| ObserveError { what, source }
+}
+
+/// Reads the world of `server`: children from the stores, or by name where a store has none.
+///
+/// # Errors
+/// When anything but a Secret cannot be read.
+pub async fn observe(
+    client: &Client,
+    watches: &Watches,
+    server: Arc<DittoServer>,
+) -> Result<Observed, ObserveError> {
+    let (namespace, name) = identity(&server);
+    let live = children(watches, &namespace, &name, &server).await?;
+    let claims = claims(watches, &namespace, &name, live.stateful_set.is_none()).await?;
+    let pod = watches.pods.cached(&namespace, &pod_name(&name));
+    let secrets = secrets(client, &namespace, &secret_names(&server)).await?;
+    Ok(Observed {
+        server,
+        live,
+        claims,
+        pod,
+        secrets,
+    })
+}
+
+/// Namespace and name of a server from a cluster.
+pub fn identity(server: &DittoServer) -> (String, String) {
+    (
+        server.metadata.namespace.clone().unwrap_or_default(),
+        server.metadata.name.clone().unwrap_or_default(),
+    )
+}
+
+/// The Secrets that `server` refers to, each once.
+pub fn secret_names(server: &DittoServer) -> Vec<String> {
+    let (_, name) = identity(server);
+    let source = percona_bridge::source(&server.spec).ok();
+    let mut names: Vec<String> = configgen::inputs(&name, &server.spec, source.as_ref())
+        .into_iter()
+        .map(|input| input.reference.name.0)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+async fn children(
+    watches: &Watches,
+    namespace: &str,
+    name: &str,
+    server: &DittoServer,
+) -> Result<Live, ObserveError> {
+    let metrics_name = names::metrics_service(name);
+    let wants_metrics = server
+        .spec
+        .metrics
+        .as_ref()
+        .is_some_and(|metrics| metrics.enabled);
+    Ok(Children {
+        config: watches
+            .config_maps
+            .get(namespace, &names::config(name))
+            .await
+            .map_err(failed("the ConfigMap"))?,
+        headless: watches
+            .services
+            .get(namespace, &names::headless_service(name))
+            .await
+            .map_err(failed("the headless Service"))?,
+        api: watches
+            .services
+            .get(namespace, &names::api_service(name))
+            .await
+            .map_err(failed("the API Service"))?,
+        // An unwanted one only matters when it is ours, and ours are in the store.
+        metrics: if wants_metrics {
+            watches
+                .services
+                .get(namespace, &metrics_name)
+                .await
+                .map_err(failed("the metrics Service"))?
+        } else {
+            watches.services.cached(namespace, &metrics_name)
+        },
+        stateful_set: watches
+            .stateful_sets
+            .get(namespace, &names::stateful_set(name))
+            .await
+            .map_err(failed("the StatefulSet"))?,
+        budget: watches
+            .budgets
+            .get(namespace, &names::disruption_budget(name))
+            .await
+            .map_err(failed("the PodDisruptionBudget"))?,
+        policy: watches
+            .policies
+            .get(namespace, &names::baseline_policy(name))
+            .await
+            .map_err(failed("the NetworkPolicy"))?,
+    })
+}
+
+/// The claims. Before there is a StatefulSet, each is looked up by name: one that is left from an
+/// earlier server of this name decides whether a password may be made.
+async fn claims(
+    watches: &Watches,
+    namespace: &str,
+    name: &str,
+    look_up: bool,
+) -> Result<BTreeMap<Volume, Arc<PersistentVolumeClaim>>, ObserveError> {
+    let mut found = BTreeMap::new();
+    for volume in Volume::ALL {
+        let claim = volume.claim(name);
+        let live = if look_up && volume == Volume::ControlPlane {
+            watches
+                .claims
+                .get(namespace, &claim)
+                .await
+                .map_err(failed("the control-plane claim"))?
+        } else {
+            watches.claims.cached(namespace, &claim)
+        };
+        found.extend(live.map(|live| (volume, live)));
+    }
+    Ok(found)
+}
+
+pub(crate) async fn secrets(
+    client: &Client,
+    namespace: &str,
+    names: &[String],
+) -> Result<BTreeMap<String, SecretState>, ObserveError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let mut found = BTreeMap::new();
+    for name in names {
+        let state = match api.get_opt(name).await {
+            Ok(Some(secret)) => SecretState::Present(Box::new(secret)),
+            Ok(None) => SecretState::Missing,
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+                SecretState::Refused(status.message.clone())
+            }
+            Err(error) => return Err(failed(format!("Secret {name}"))(error)),
+        };
+        found.insert(name.clone(), state);
+    }
+    Ok(found)
+}

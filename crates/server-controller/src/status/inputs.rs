@@ -1,0 +1,74 @@
+//! ConfigReady and DatabaseReady.
+
+use api_types::conditions::{ConditionType, Reason, Status, Verdict};
+use configgen::Concern;
+use percona_bridge::Source;
+
+use super::Visit;
+use crate::validate::Problem;
+
+pub(super) fn config_ready(visit: Visit<'_>) -> Verdict {
+    let verdict = |status, reason, message: String| {
+        Verdict::new(ConditionType::ConfigReady, status, reason, message)
+    };
+    let conflict = visit
+        .validated
+        .conflicts
+        .iter()
+        .find(|conflict| conflict.kind == "ConfigMap");
+    if let Some((reason, message)) = first(&visit.validated.problems, Concern::Config) {
+        verdict(Status::False, reason, message)
+    } else if let Some(conflict) = conflict {
+        verdict(
+            Status::False,
+            Reason::NameConflict,
+            format!(
+                "ConfigMap {} belongs to somebody else: rename or remove it.",
+                conflict.name
+            ),
+        )
+    } else {
+        verdict(
+            Status::True,
+            Reason::InputsComplete,
+            "Every Secret and key that the server needs is there.".to_owned(),
+        )
+    }
+}
+
+pub(super) fn database_ready(visit: Visit<'_>) -> Verdict {
+    let verdict = |status, reason, message: String| {
+        Verdict::new(ConditionType::DatabaseReady, status, reason, message)
+    };
+    match &visit.validated.source {
+        Err(refused) => verdict(
+            Status::False,
+            Reason::ProviderNotSupported,
+            format!("{refused}."),
+        ),
+        Ok(Source::Sqlite { path }) => verdict(
+            Status::True,
+            Reason::SqliteOnVolume,
+            format!("The control plane is kept in {path}, on the control-plane volume."),
+        ),
+        Ok(Source::Secret { name }) => match first(&visit.validated.problems, Concern::Database) {
+            Some((reason, message)) => verdict(Status::False, reason, message),
+            None => verdict(
+                Status::True,
+                Reason::ConnectionComplete,
+                format!("Secret {name} holds a complete connection to PostgreSQL."),
+            ),
+        },
+    }
+}
+
+/// The reason of the first problem, and the messages of all.
+fn first(problems: &[Problem], concern: Concern) -> Option<(Reason, String)> {
+    let mut found = problems
+        .iter()
+        .filter(|problem| problem.concern == concern)
+        .peekable();
+    let reason = found.peek()?.reason;
+    let messages: Vec<&str> = found.map(|problem| problem.message.as_str()).collect();
+    Some((reason, messages.join(" ")))
+}

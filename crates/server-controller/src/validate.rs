@@ -1,0 +1,282 @@
+//! The second step, pure: which inputs are complete, which are ours to make, what is in the way.
+
+use std::collections::BTreeMap;
+
+use api_types::conditions::Reason;
+use api_types::names;
+use api_types::names::Volume;
+use configgen::{Check, Concern, Effect, Input, JWT_KEY, PASSWORD_KEY};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Resource;
+use percona_bridge::{NotSupported, Source};
+use resources::{Children, Instance};
+
+use crate::observe::{Observed, SecretState};
+
+/// A Secret that the operator makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generated {
+    /// The key that signs tokens.
+    Jwt,
+    /// The administrator's first password.
+    Admin,
+}
+
+/// Why an input cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The condition that speaks of it.
+    pub concern: Concern,
+    /// Reason of that condition.
+    pub reason: Reason,
+    /// For people: what is missing and what to do.
+    pub message: String,
+}
+
+/// An object with a name that we need and that is somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Kind of the object.
+    pub kind: &'static str,
+    /// Name of the object.
+    pub name: String,
+}
+
+/// What the planner may rely on.
+#[derive(Clone, Debug)]
+pub struct Validated<'a> {
+    /// The server.
+    pub instance: Instance<'a>,
+    /// Its control-plane database.
+    pub source: Result<Source, NotSupported>,
+    /// Secrets to make before anything else.
+    pub make: Vec<Generated>,
+    /// Inputs that cannot be used.
+    pub problems: Vec<Problem>,
+    /// Objects that are in the way.
+    pub conflicts: Vec<Conflict>,
+    /// Keyed digest of what a restart depends on; `None` while an input is missing.
+    pub digest: Option<String>,
+}
+
+/// The object does not come from a cluster: it has no name, namespace or UID.
+#[derive(Debug, thiserror::Error)]
+#[error("the object has no name, namespace or UID")]
+pub struct NotInCluster;
+
+/// Judges what was observed.
+///
+/// # Errors
+/// When the object does not come from a cluster.
+pub fn validate(observed: &Observed) -> Result<Validated<'_>, NotInCluster> {
+    let instance = Instance::of(&observed.server).ok_or(NotInCluster)?;
+    let source = percona_bridge::source(instance.spec);
+    let inputs = configgen::inputs(instance.name, instance.spec, source.as_ref().ok());
+    let mut judged = Judged::default();
+    for input in &inputs {
+        judge(observed, &instance, input, &mut judged);
+    }
+    let Judged {
+        make,
+        mut problems,
+        restart,
+        jwt,
+    } = judged;
+    problems.dedup();
+    let complete = make.is_empty() && problems.is_empty();
+    let digest = match (&source, jwt) {
+        (Ok(source), Some(key)) if complete => Some(configgen::restart_digest(
+            &configgen::RestartSpec::of(instance.spec, source),
+            &restart,
+            &key,
+        )),
+        _ => None,
+    };
+    let conflicts = conflicts(observed, &instance);
+    Ok(Validated {
+        instance,
+        source,
+        make,
+        problems,
+        conflicts,
+        digest,
+    })
+}
+
+#[derive(Default)]
+struct Judged {
+    make: Vec<Generated>,
+    problems: Vec<Problem>,
+    restart: BTreeMap<String, Vec<u8>>,
+    jwt: Option<Vec<u8>>,
+}
+
+fn judge(observed: &Observed, instance: &Instance<'_>, input: &Input, judged: &mut Judged) {
+    let name = &input.reference.name.0;
+    let generated = generated(instance, input);
+    let mut problem = |reason, message: String| {
+        judged.problems.push(Problem {
+            concern: input.concern,
+            reason,
+            message,
+        });
+    };
+    let secret = match observed.secrets.get(name) {
+        Some(SecretState::Present(secret)) => secret,
+        Some(SecretState::Refused(message)) => {
+            return problem(
+                Reason::InputUnreadable,
+                format!(
+                    "Secret {name} cannot be read: {message}. Let the server-controller's role read it."
+                ),
+            );
+        }
+        Some(SecretState::Missing) | None => {
+            match generated {
+                Some(Generated::Admin) if has_data(observed) => problem(
+                    Reason::AdminSecretMissing,
+                    format!(
+                        "Secret {name} is missing, and the server's data exists: it was made with a password that only this Secret held. Restore the Secret with the key {PASSWORD_KEY}, or create it with the administrator's present password."
+                    ),
+                ),
+                Some(generated) => judged.make.push(generated),
+                None if input.required => problem(
+                    Reason::SecretMissing,
+                    format!(
+                        "Secret {name} is missing: create it with the key {} ({}).",
+                        input.reference.key, input.what
+                    ),
+                ),
+                None => {}
+            }
+            return;
+        }
+    };
+    if generated.is_some() && !instance.owns(secret.as_ref()) {
+        return problem(
+            Reason::NameConflict,
+            format!(
+                "Secret {name} belongs to somebody else: rename it, or name a Secret of your own in spec.identity."
+            ),
+        );
+    }
+    let Some(value) = value(secret, &input.reference.key.0) else {
+        if input.required {
+            problem(
+                Reason::SecretKeyMissing,
+                format!(
+                    "Secret {name} has no key {}: add it ({}).",
+                    input.reference.key, input.what
+                ),
+            );
+        }
+        return;
+    };
+    if let Some(flaw) = flaw(input.check, &value) {
+        return problem(
+            Reason::SecretInvalid,
+            format!(
+                "Key {} of Secret {name} ({}) {flaw}.",
+                input.reference.key, input.what
+            ),
+        );
+    }
+    if is_jwt(instance, input) {
+        judged.jwt = Some(value.clone());
+    }
+    if input.effect == Effect::Restart {
+        judged
+            .restart
+            .insert(format!("{name}/{}", input.reference.key), value);
+    }
+}
+
+/// Whether data of this server exists that only the present password opens.
+fn has_data(observed: &Observed) -> bool {
+    observed.claims.contains_key(&Volume::ControlPlane) || observed.live.stateful_set.is_some()
+}
+
+/// The input that is ours to make, if `input` is one.
+fn generated(instance: &Instance<'_>, input: &Input) -> Option<Generated> {
+    let (name, key) = (
+        input.reference.name.0.as_str(),
+        input.reference.key.0.as_str(),
+    );
+    if name == names::jwt_secret(instance.name) && key == JWT_KEY {
+        Some(Generated::Jwt)
+    } else if name == names::admin_secret(instance.name) && key == PASSWORD_KEY {
+        Some(Generated::Admin)
+    } else {
+        None
+    }
+}
+
+/// Whether `input` signs the server's tokens.
+fn is_jwt(instance: &Instance<'_>, input: &Input) -> bool {
+    let reference = instance
+        .spec
+        .identity
+        .as_ref()
+        .and_then(|identity| identity.jwt.as_ref())
+        .and_then(|jwt| jwt.secret_ref.as_ref());
+    match reference {
+        Some(reference) => *reference == input.reference,
+        None => generated(instance, input) == Some(Generated::Jwt),
+    }
+}
+
+fn value(secret: &Secret, key: &str) -> Option<Vec<u8>> {
+    secret.data.as_ref()?.get(key).map(|bytes| bytes.0.clone())
+}
+
+fn flaw(check: Check, value: &[u8]) -> Option<String> {
+    match check {
+        Check::NotEmpty => value.is_empty().then(|| "is empty".to_owned()),
+        Check::Length(least, most) => match std::str::from_utf8(value) {
+            Err(_) => Some("is not text".to_owned()),
+            Ok(text) if (least..=most).contains(&text.len()) => None,
+            Ok(_) => Some(format!("must have {least} to {most} characters")),
+        },
+    }
+}
+
+fn conflicts(observed: &Observed, instance: &Instance<'_>) -> Vec<Conflict> {
+    fn foreign<K: Resource<DynamicType = ()>>(
+        instance: &Instance<'_>,
+        live: Option<&K>,
+    ) -> Option<String> {
+        live.filter(|live| !instance.owns(*live))?
+            .meta()
+            .name
+            .clone()
+    }
+    let Children {
+        config,
+        headless,
+        api,
+        metrics,
+        stateful_set,
+        budget,
+        policy,
+    } = &observed.live;
+    let wants_metrics = instance
+        .spec
+        .metrics
+        .as_ref()
+        .is_some_and(|metrics| metrics.enabled);
+    [
+        ("ConfigMap", foreign(instance, config.as_deref())),
+        ("Service", foreign(instance, headless.as_deref())),
+        ("Service", foreign(instance, api.as_deref())),
+        (
+            "Service",
+            foreign(instance, metrics.as_deref().filter(|_| wants_metrics)),
+        ),
+        ("StatefulSet", foreign(instance, stateful_set.as_deref())),
+        ("PodDisruptionBudget", foreign(instance, budget.as_deref())),
+        ("NetworkPolicy", foreign(instance, policy.as_deref())),
+    ]
+    .into_iter()
+    .filter_map(|(kind, name)| Some(Conflict { kind, name: name? }))
+    .collect()
+}

@@ -1,0 +1,103 @@
+//! Everything that wakes the controller, and the stores it reads from.
+
+use api_types::{DittoServer, labels};
+use controller_runtime::{
+    Context, Primaries, Primary, References, Triggers, WatchOptions, Watched, reference_triggers,
+};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::MANAGERS;
+
+/// The stores of everything that the controller reads.
+#[derive(Clone, Debug)]
+pub struct Watches {
+    /// The servers themselves.
+    pub servers: Primaries<DittoServer>,
+    /// Their configuration files.
+    pub config_maps: Watched<ConfigMap>,
+    /// Their Services, those of the adapters included.
+    pub services: Watched<Service>,
+    /// Their StatefulSets.
+    pub stateful_sets: Watched<StatefulSet>,
+    /// Their disruption budgets.
+    pub budgets: Watched<PodDisruptionBudget>,
+    /// Their network policies.
+    pub policies: Watched<NetworkPolicy>,
+    /// Their claims.
+    pub claims: Watched<PersistentVolumeClaim>,
+    /// Their pods.
+    pub pods: Watched<Pod>,
+    /// The Secrets that each server refers to, generated ones included.
+    pub references: References<DittoServer>,
+}
+
+impl Watches {
+    /// Prepares every watch; they run while the returned parts are polled by the run loop.
+    pub fn start(context: &Context) -> (Self, Primary<DittoServer>, Vec<Triggers<DittoServer>>) {
+        let primary = Primary::new(context, MANAGERS);
+        let references = References::new();
+        let (config_maps, config_map) = Watched::start(context, owned(), instance);
+        let (services, service) = Watched::start(context, owned(), instance);
+        let (stateful_sets, stateful_set) = Watched::start(context, owned(), instance);
+        let (budgets, budget) = Watched::start(context, owned(), instance);
+        let (policies, policy) = Watched::start(context, owned(), instance);
+        let (claims, claim) = Watched::start(context, owned(), instance);
+        let (pods, pod) = Watched::start(context, owned(), instance);
+        let secret = reference_triggers::<Secret, _>(
+            context,
+            WatchOptions::all().named("secrets (metadata)"),
+            references.clone(),
+        );
+        let watches = Watches {
+            servers: primary.store(),
+            config_maps,
+            services,
+            stateful_sets,
+            budgets,
+            policies,
+            claims,
+            pods,
+            references,
+        };
+        let triggers = vec![
+            config_map,
+            service,
+            stateful_set,
+            budget,
+            policy,
+            claim,
+            pod,
+            secret,
+        ];
+        (watches, primary, triggers)
+    }
+}
+
+fn owned() -> WatchOptions {
+    WatchOptions::owned(MANAGERS)
+}
+
+/// The server that an object belongs to by its labels or its controller.
+fn instance(meta: &ObjectMeta) -> Vec<ObjectRef<DittoServer>> {
+    let by_label = meta
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(labels::INSTANCE));
+    let by_owner = meta
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.kind == "DittoServer" && owner.controller == Some(true))
+        .map(|owner| &owner.name);
+    let mut names: Vec<&String> = by_label.into_iter().chain(by_owner).collect();
+    names.dedup();
+    names
+        .into_iter()
+        .map(|name| ObjectRef::new(name).within(meta.namespace.as_deref().unwrap_or_default()))
+        .collect()
+}

@@ -1,0 +1,1 @@
+//! Reconciles DittoFSShare: the shares people mount.
