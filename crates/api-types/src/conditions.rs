@@ -284,4 +284,13 @@ mod tests {
             assert!(reason.as_str().chars().all(|c| c.is_ascii_alphanumeric()));
         }
     }
+
+    #[test]
+    fn every_reason_has_an_entry_in_the_administrators_page() {
+        let page = include_str!("../../../docs/server.md");
+        for reason in Reason::ALL {
+            let entry = format!("| `{}` |", reason.as_str());
+            assert!(page.contains(&entry), "docs/server.md has no entry for {}", reason.as_str());
+        }
+    }
 }

@@ -11,6 +11,8 @@ pub mod plan;
 pub mod rbac;
 pub mod report;
 pub mod status;
+#[cfg(test)]
+mod testing;
 pub mod validate;
 pub mod watches;
 

@@ -280,3 +280,107 @@ fn conflicts(observed: &Observed, instance: &Instance<'_>) -> Vec<Conflict> {
     .filter_map(|(kind, name)| Some(Conflict { kind, name: name? }))
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{empty, left_claim, provisioned, secret};
+    use serde_json::json;
+
+    fn reasons(observed: &Observed) -> Vec<Reason> {
+        validate(observed)
+            .unwrap()
+            .problems
+            .iter()
+            .map(|problem| problem.reason)
+            .collect()
+    }
+
+    #[test]
+    fn a_fresh_server_gets_both_secrets_made_and_no_digest_before() {
+        let world = empty(json!({}));
+        let validated = validate(&world).unwrap();
+        assert_eq!(validated.make, [Generated::Jwt, Generated::Admin]);
+        assert_eq!(validated.digest, None);
+        assert!(validate(&provisioned(json!({}))).unwrap().digest.is_some());
+    }
+
+    #[test]
+    fn no_password_is_made_while_data_exists_that_another_one_opens() {
+        let mut world = empty(json!({}));
+        left_claim(&mut world);
+        let validated = validate(&world).unwrap();
+        assert_eq!(validated.make, [Generated::Jwt]);
+        assert_eq!(reasons(&world), [Reason::AdminSecretMissing]);
+    }
+
+    #[test]
+    fn a_missing_secret_is_named_with_its_key() {
+        let world = provisioned(
+            json!({"identity": {"jwt": {"secretRef": {"name": "mine", "key": "token"}}}}),
+        );
+        let validated = validate(&world).unwrap();
+        assert_eq!(validated.problems[0].reason, Reason::SecretMissing);
+        assert!(validated.problems[0].message.contains("Secret mine"));
+        assert!(validated.problems[0].message.contains("key token"));
+    }
+
+    #[test]
+    fn a_value_that_the_server_would_refuse_is_refused_before_the_first_start() {
+        let mut world = provisioned(json!({}));
+        secret(&mut world, "files-jwt-secret", &[("jwt-secret", "short")]);
+        assert_eq!(reasons(&world), [Reason::SecretInvalid]);
+        secret(&mut world, "files-jwt-secret", &[("other", "x")]);
+        assert_eq!(reasons(&world), [Reason::SecretKeyMissing]);
+    }
+
+    #[test]
+    fn no_problem_message_holds_a_value() {
+        let mut world = provisioned(json!({}));
+        secret(&mut world, "files-jwt-secret", &[("jwt-secret", "hunter2")]);
+        for problem in validate(&world).unwrap().problems {
+            assert!(!problem.message.contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_secret_of_somebody_else_with_a_generated_name_is_not_used() {
+        let mut world = provisioned(json!({}));
+        let Some(SecretState::Present(found)) = world.secrets.get_mut("files-jwt-secret") else {
+            panic!("the Secret is there");
+        };
+        found.metadata.labels = None;
+        assert_eq!(reasons(&world), [Reason::NameConflict]);
+    }
+
+    #[test]
+    fn a_secret_that_may_not_be_read_is_not_a_missing_one() {
+        let mut world = provisioned(json!({}));
+        world.secrets.insert(
+            "files-jwt-secret".to_owned(),
+            SecretState::Refused("no".to_owned()),
+        );
+        let validated = validate(&world).unwrap();
+        assert_eq!(validated.make, []);
+        assert_eq!(reasons(&world), [Reason::InputUnreadable]);
+    }
+
+    #[test]
+    fn the_digest_follows_a_rotated_token_key_and_not_the_first_password() {
+        let digest = |world: &Observed| validate(world).unwrap().digest;
+        let mut world = provisioned(json!({}));
+        let before = digest(&world);
+        secret(
+            &mut world,
+            "files-admin-bootstrap-credentials",
+            &[("password", "another-password")],
+        );
+        assert_eq!(digest(&world), before);
+        secret(
+            &mut world,
+            "files-jwt-secret",
+            &[("jwt-secret", &"j".repeat(43))],
+        );
+        assert_ne!(digest(&world), before);
+    }
+}

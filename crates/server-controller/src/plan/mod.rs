@@ -258,3 +258,200 @@ fn owned_part<K: serde::Serialize>(live: &K) -> Result<Option<serde_json::Value>
 fn usable<'v>(validated: &'v Validated<'_>) -> Option<&'v Source> {
     validated.source.as_ref().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{
+        applied, empty, instance, planned, provisioned, serving, with_pod, with_stateful_set,
+    };
+    use crate::validate::validate;
+
+    fn template(plan: &Plan) -> &k8s_openapi::api::core::v1::PodTemplateSpec {
+        match &plan.children.stateful_set {
+            Wish::Apply(set) => &set.spec.as_ref().unwrap().template,
+            other => panic!("the StatefulSet shall be applied, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn secrets_come_first_and_nothing_else_with_them() {
+        let plan = planned(&empty(json!({})));
+        assert_eq!(plan.make, [Generated::Jwt, Generated::Admin]);
+        assert_eq!(plan.children, Plan::nothing().children);
+    }
+
+    #[test]
+    fn the_pod_is_not_made_before_its_inputs_are_complete() {
+        let reference = json!({"name": "mine", "key": "token"});
+        let plan = planned(&provisioned(
+            json!({"identity": {"jwt": {"secretRef": reference}}}),
+        ));
+        assert_eq!(plan.children.stateful_set, Wish::Leave);
+        assert!(matches!(plan.children.api, Wish::Apply(_)));
+    }
+
+    #[test]
+    fn a_missing_input_keeps_the_running_pod_and_still_lets_it_be_stopped() {
+        let running = with_stateful_set(provisioned(json!({})));
+        let before = template(&planned(&running)).clone();
+        let mut world = running.clone();
+        world.secrets.insert(
+            "files-jwt-secret".to_owned(),
+            crate::observe::SecretState::Refused(String::new()),
+        );
+        let mut server = DittoServer::clone(&world.server);
+        server.spec.replicas = 0;
+        server.spec.image = "other:1".to_owned();
+        world.server = Arc::new(server);
+        let plan = planned(&world);
+        assert_eq!(*template(&plan), before);
+        let Wish::Apply(set) = &plan.children.stateful_set else {
+            panic!("it shall be stopped")
+        };
+        assert_eq!(set.spec.as_ref().unwrap().replicas, Some(0));
+    }
+
+    /// A world whose StatefulSet was rendered by an older release: same digest, another field.
+    fn older_rendering() -> Observed {
+        let mut world = with_stateful_set(provisioned(json!({})));
+        let mut set = StatefulSet::clone(world.live.stateful_set.as_ref().unwrap());
+        let template = &mut set.spec.as_mut().unwrap().template;
+        template.spec.as_mut().unwrap().enable_service_links = Some(true);
+        let rendering = resources::rendering(&serde_json::to_value(&*template).unwrap());
+        set.metadata.annotations = Some([(annotations::RENDERING.to_owned(), rendering)].into());
+        world.live.stateful_set = Some(Arc::new(applied(set)));
+        world
+    }
+
+    #[test]
+    fn a_newer_rendering_waits_for_the_next_restart() {
+        let world = with_pod(older_rendering(), serving());
+        let plan = planned(&world);
+        assert!(plan.held_back);
+        assert_eq!(
+            template(&plan).spec.as_ref().unwrap().enable_service_links,
+            Some(true)
+        );
+
+        let mut world = world;
+        let mut server = DittoServer::clone(&world.server);
+        server.spec.image = "other:1".to_owned();
+        world.server = Arc::new(server);
+        let plan = planned(&world);
+        assert!(!plan.held_back);
+        assert_eq!(
+            template(&plan).spec.as_ref().unwrap().enable_service_links,
+            Some(false)
+        );
+    }
+
+    #[test]
+    fn a_template_that_somebody_edited_is_put_right() {
+        let mut world = with_pod(with_stateful_set(provisioned(json!({}))), serving());
+        let mut set = StatefulSet::clone(world.live.stateful_set.as_ref().unwrap());
+        set.spec
+            .as_mut()
+            .unwrap()
+            .template
+            .spec
+            .as_mut()
+            .unwrap()
+            .enable_service_links = Some(true);
+        world.live.stateful_set = Some(Arc::new(set));
+        let plan = planned(&world);
+        assert!(!plan.held_back);
+        assert_eq!(
+            template(&plan).spec.as_ref().unwrap().enable_service_links,
+            Some(false)
+        );
+    }
+
+    #[test]
+    fn claim_templates_of_a_live_set_stay() {
+        let mut world = with_stateful_set(provisioned(json!({})));
+        let mut server = DittoServer::clone(&world.server);
+        server.spec.storage.content_size = Some("5Gi".into());
+        world.server = Arc::new(server);
+        let Wish::Apply(set) = planned(&world).children.stateful_set else {
+            panic!("applied")
+        };
+        let spec = set.spec.unwrap();
+        assert_eq!(spec.volume_claim_templates.unwrap().len(), 2);
+        let mounts = spec.template.spec.unwrap().containers[0]
+            .volume_mounts
+            .clone()
+            .unwrap();
+        assert!(mounts.iter().all(|mount| mount.name != "content"));
+    }
+
+    #[test]
+    fn what_is_somebody_elses_is_left_alone_and_the_rest_goes_on() {
+        let mut world = provisioned(json!({}));
+        let mut foreign = resources::api_service(&instance(&world));
+        foreign.metadata.labels = None;
+        foreign.metadata.owner_references = None;
+        world.live.api = Some(Arc::new(foreign));
+        let plan = planned(&world);
+        assert_eq!(plan.children.api, Wish::Leave);
+        assert!(matches!(plan.children.headless, Wish::Apply(_)));
+        assert!(matches!(plan.children.stateful_set, Wish::Apply(_)));
+        assert_eq!(validate(&world).unwrap().conflicts[0].name, "files-api");
+    }
+
+    #[test]
+    fn a_paused_server_is_left_alone() {
+        let mut world = empty(json!({}));
+        let mut server = DittoServer::clone(&world.server);
+        server.metadata.annotations =
+            Some([(annotations::PAUSED.to_owned(), "true".to_owned())].into());
+        world.server = Arc::new(server);
+        assert_eq!(
+            planned(&world),
+            Plan {
+                paused: true,
+                ..Plan::nothing()
+            }
+        );
+    }
+
+    #[test]
+    fn a_server_on_its_way_out_gets_nothing_but_its_release() {
+        let mut world = empty(json!({}));
+        let mut server = DittoServer::clone(&world.server);
+        server.metadata.deletion_timestamp = Some(
+            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH),
+        );
+        server.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        world.server = Arc::new(server);
+        assert_eq!(
+            planned(&world),
+            Plan {
+                release: true,
+                ..Plan::nothing()
+            }
+        );
+    }
+
+    #[test]
+    fn a_metrics_service_goes_with_metrics_unless_it_is_somebody_elses() {
+        let mut world = provisioned(json!({"metrics": {"enabled": true}}));
+        let Wish::Apply(service) = planned(&world).children.metrics else {
+            panic!("applied")
+        };
+        world.live.metrics = Some(Arc::from(service.clone()));
+        let mut server = DittoServer::clone(&world.server);
+        server.spec.metrics = None;
+        world.server = Arc::new(server);
+        assert_eq!(planned(&world).children.metrics, Wish::Remove);
+        let mut foreign = *service;
+        foreign.metadata.owner_references = None;
+        foreign.metadata.labels = None;
+        world.live.metrics = Some(Arc::new(foreign));
+        assert_eq!(planned(&world).children.metrics, Wish::Leave);
+    }
+}

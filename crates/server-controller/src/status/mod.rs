@@ -193,3 +193,193 @@ fn claims(observed: &Observed) -> StorageStatus {
             .collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{
+        condition, empty, provisioned, reported, serving, with_pod, with_stateful_set,
+    };
+
+    fn running() -> Observed {
+        with_pod(with_stateful_set(provisioned(json!({}))), serving())
+    }
+
+    fn pod_that(container_state: Value) -> Value {
+        json!({
+            "conditions": [{"type": "Ready", "status": "False"}],
+            "containerStatuses": [{
+                "name": "dittofs", "image": "registry/x:1", "imageID": "", "ready": false,
+                "restartCount": 3, "started": false, "state": container_state,
+                "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "message": "line\nError: bad database\n"}},
+            }],
+        })
+    }
+
+    #[test]
+    fn every_condition_is_there_from_the_first_visit() {
+        let status = reported(&empty(json!({})));
+        let kinds: Vec<&str> = status.conditions.iter().map(|c| c.type_.as_str()).collect();
+        let mut expected = ConditionType::OF_SERVER_CONTROLLER.map(ConditionType::as_str);
+        expected.sort_unstable();
+        assert_eq!(kinds, expected);
+        assert_eq!(status.phase, Some(Phase::Pending));
+    }
+
+    #[test]
+    fn a_serving_pod_is_available_and_waits_for_the_adapter_controller_to_be_ready() {
+        let status = reported(&running());
+        assert_eq!(condition(&status, "Available"), "True PodServing");
+        assert_eq!(condition(&status, "Progressing"), "False RolloutComplete");
+        assert_eq!(condition(&status, "Ready"), "False AdapterStatusMissing");
+        assert_eq!(status.phase, Some(Phase::Running));
+        assert_eq!(
+            status.api.unwrap().url,
+            "http://files-api.media.svc.cluster.local:8080"
+        );
+    }
+
+    fn with_adapter_conditions(generation: i64) -> Observed {
+        let mut world = running();
+        let mut server = api_types::DittoServer::clone(&world.server);
+        let conditions = ["Authenticated", "AdaptersReady"].map(|kind| {
+            json!({"type": kind, "status": "True", "reason": "R", "message": "", "observedGeneration": generation,
+                "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        });
+        server.status = serde_json::from_value(json!({"conditions": conditions})).unwrap();
+        world.server = std::sync::Arc::new(server);
+        world
+    }
+
+    #[test]
+    fn ready_counts_the_adapter_conditions_of_the_current_generation_only() {
+        assert_eq!(
+            condition(&reported(&with_adapter_conditions(1)), "Ready"),
+            "True AllReady"
+        );
+        assert_eq!(
+            condition(&reported(&with_adapter_conditions(0)), "Ready"),
+            "False AdapterStatusMissing"
+        );
+    }
+
+    #[test]
+    fn a_stopped_server_is_neither_available_nor_ready() {
+        let mut world = with_stateful_set(provisioned(json!({"replicas": 0})));
+        world.pod = None;
+        let status = reported(&world);
+        assert_eq!(condition(&status, "Available"), "False Stopped");
+        assert_eq!(condition(&status, "Ready"), "False Stopped");
+        assert_eq!(status.phase, Some(Phase::Stopped));
+    }
+
+    #[test]
+    fn a_pod_of_an_older_revision_serves_while_the_rollout_goes_on() {
+        let mut world = running();
+        let mut pod = k8s_openapi::api::core::v1::Pod::clone(world.pod.as_ref().unwrap());
+        pod.metadata.labels =
+            Some([("controller-revision-hash".to_owned(), "rev-0".to_owned())].into());
+        world.pod = Some(std::sync::Arc::new(pod));
+        let status = reported(&world);
+        assert_eq!(condition(&status, "Available"), "True PodServing");
+        assert_eq!(condition(&status, "Progressing"), "True RollingOut");
+    }
+
+    #[test]
+    fn a_crash_loop_says_the_last_words_of_the_server() {
+        let world = with_pod(
+            running(),
+            pod_that(json!({"waiting": {"reason": "CrashLoopBackOff"}})),
+        );
+        let status = reported(&world);
+        assert_eq!(condition(&status, "Degraded"), "True CrashLooping");
+        let degraded = status
+            .conditions
+            .iter()
+            .find(|c| c.type_ == "Degraded")
+            .unwrap();
+        assert!(
+            degraded
+                .message
+                .ends_with("Exit code 1 (Error). Last words: Error: bad database"),
+            "{}",
+            degraded.message
+        );
+        assert_eq!(status.phase, Some(Phase::Failed));
+    }
+
+    #[test]
+    fn the_verdict_on_a_crash_loop_or_an_image_does_not_flap() {
+        let degraded = |state: Value| {
+            let status = reported(&with_pod(running(), pod_that(state)));
+            let found = status
+                .conditions
+                .into_iter()
+                .find(|c| c.type_ == "Degraded")
+                .unwrap();
+            (found.reason, found.message)
+        };
+        let waiting = |reason: &str, message: &str| json!({"waiting": {"reason": reason, "message": message}});
+        let failed = degraded(waiting("ErrImagePull", "failed to pull: not found"));
+        assert_eq!(failed.0, "ImagePullFailed");
+        assert_eq!(
+            degraded(waiting("ImagePullBackOff", "Back-off pulling image")),
+            failed
+        );
+        let crashed = degraded(waiting("CrashLoopBackOff", "back-off 10s"));
+        assert_eq!(crashed.0, "CrashLooping");
+        assert_eq!(
+            degraded(json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}})),
+            crashed
+        );
+    }
+
+    #[test]
+    fn a_claim_that_is_not_bound_is_named() {
+        let mut world = running();
+        let claim = serde_json::from_value(
+            json!({"metadata": {"name": "metadata-files-0"}, "status": {"phase": "Pending"}}),
+        );
+        world
+            .claims
+            .insert(Volume::Metadata, std::sync::Arc::new(claim.unwrap()));
+        let status = reported(&world);
+        assert_eq!(condition(&status, "StorageReady"), "False ClaimPending");
+        assert_eq!(condition(&status, "Ready"), "False ClaimPending");
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_changed_are_reported_and_not_ignored() {
+        let mut world = running();
+        let mut server = api_types::DittoServer::clone(&world.server);
+        server.spec.storage.metadata_size = "2Gi".into();
+        world.server = std::sync::Arc::new(server);
+        assert_eq!(
+            condition(&reported(&world), "StorageReady"),
+            "False ClaimTemplatesDiffer"
+        );
+    }
+
+    #[test]
+    fn a_database_that_this_release_cannot_provide_is_refused_and_nothing_is_started() {
+        let world = provisioned(json!({"percona": {"enabled": true}}));
+        let status = reported(&world);
+        assert_eq!(
+            condition(&status, "DatabaseReady"),
+            "False ProviderNotSupported"
+        );
+        assert_eq!(condition(&status, "Available"), "False WaitingForInputs");
+    }
+
+    #[test]
+    fn an_unchanged_world_gives_an_unchanged_status() {
+        let mut world = running();
+        let first = reported(&world);
+        let mut server = api_types::DittoServer::clone(&world.server);
+        server.status = Some(first.clone());
+        world.server = std::sync::Arc::new(server);
+        assert_eq!(reported(&world), first);
+    }
+}

@@ -212,36 +212,46 @@ fn trouble(pod: &Pod) -> Option<(Reason, String)> {
         ));
     }
     let container = container(Some(pod))?;
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let message = waiting.message.as_deref().unwrap_or_default();
-    let image = container.image.as_str();
-    match waiting.reason.as_deref()? {
-        "CrashLoopBackOff" => Some((
-            Reason::CrashLooping,
-            format!("The server ends again and again. {}", last_words(container)),
-        )),
+    let waiting = container
+        .state
+        .as_ref()
+        .and_then(|state| state.waiting.as_ref());
+    let message = waiting
+        .and_then(|waiting| waiting.message.as_deref())
+        .unwrap_or_default();
+    match waiting
+        .and_then(|waiting| waiting.reason.as_deref())
+        .unwrap_or_default()
+    {
         "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => Some((
             Reason::ImagePullFailed,
             format!(
-                "The image {image} cannot be had: correct spec.image, or make it available to the node. {}",
-                pull_error(message)
+                "The image {} cannot be had: correct spec.image, or make it available to the node (kubectl describe pod {} tells more).",
+                container.image,
+                pod.name_any()
             ),
         )),
         "CreateContainerConfigError" | "CreateContainerError" => Some((
             Reason::ContainerConfigInvalid,
             format!("The container cannot be made: {message}"),
         )),
+        waiting if waiting == "CrashLoopBackOff" || crashed_again(container) => Some((
+            Reason::CrashLooping,
+            format!("The server ends again and again. {}", last_words(container)),
+        )),
         _ => None,
     }
 }
 
-/// The kubelet alternates between the error and "Back-off pulling image": the status shall not.
-fn pull_error(message: &str) -> &str {
-    if message.starts_with("Back-off") {
-        ""
-    } else {
-        message
-    }
+/// Whether a container that is not ready has ended more than once: between two ends of a crash
+/// loop it runs for a moment, and the verdict shall not flap.
+fn crashed_again(container: &ContainerStatus) -> bool {
+    !container.ready
+        && container.restart_count > 1
+        && container
+            .last_state
+            .as_ref()
+            .is_some_and(|state| state.terminated.is_some())
 }
 
 /// What the container wrote last before it ended.
