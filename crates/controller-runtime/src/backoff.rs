@@ -39,7 +39,10 @@ impl<K: Hash + Eq> Backoff<K> {
     /// No failures yet; this source of randomness.
     #[must_use]
     pub fn with_jitter(jitter: Jitter) -> Self {
-        Self { failures: Mutex::default(), jitter }
+        Self {
+            failures: Mutex::default(),
+            jitter,
+        }
     }
 
     /// Records a failure and says how long to wait before the next visit.
@@ -56,13 +59,19 @@ impl<K: Hash + Eq> Backoff<K> {
 
     /// Records a success, or that the object is gone.
     pub fn reset(&self, key: &K) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
     }
 
     /// Number of objects whose last visit failed.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Whether no object's last visit failed.
@@ -74,7 +83,9 @@ impl<K: Hash + Eq> Backoff<K> {
 
 /// A number in `[0, 1)` from the operating system; the middle when there is none.
 pub(crate) fn random() -> f64 {
-    getrandom::u32().map_or(0.5, |number| f64::from(number) / (f64::from(u32::MAX) + 1.0))
+    getrandom::u32().map_or(0.5, |number| {
+        f64::from(number) / (f64::from(u32::MAX) + 1.0)
+    })
 }
 
 #[cfg(test)]
@@ -83,13 +94,19 @@ mod tests {
 
     fn delays(jitter: f64, count: usize) -> Vec<f64> {
         let backoff = Backoff::with_jitter(Box::new(move || jitter));
-        (0..count).map(|_| backoff.fail("a").as_secs_f64()).collect()
+        (0..count)
+            .map(|_| backoff.fail("a").as_secs_f64())
+            .collect()
     }
 
     #[test]
     fn delays_double_from_one_second_to_five_minutes() {
         let low = delays(0.0, 12);
-        assert!((low[0] - 1.0).abs() < 0.01 && (low[1] - 2.0).abs() < 0.01 && (low[3] - 8.0).abs() < 0.01);
+        assert!(
+            (low[0] - 1.0).abs() < 0.01
+                && (low[1] - 2.0).abs() < 0.01
+                && (low[3] - 8.0).abs() < 0.01
+        );
         assert!((low[11] - 180.0).abs() < 0.01);
         let high = delays(1.0, 40);
         assert!((high[39] - 300.0).abs() < 0.01);
@@ -109,6 +126,10 @@ mod tests {
 
     #[test]
     fn the_default_source_of_randomness_stays_in_range() {
-        assert!((0..100).map(|_| random()).all(|number| (0.0..1.0).contains(&number)));
+        assert!(
+            (0..100)
+                .map(|_| random())
+                .all(|number| (0.0..1.0).contains(&number))
+        );
     }
 }

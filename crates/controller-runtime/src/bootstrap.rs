@@ -60,7 +60,10 @@ where
     F: Future<Output = Result<(), E>>,
     E: Into<anyhow::Error>,
 {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return report(binary, &error),
     };
@@ -84,12 +87,19 @@ fn report(binary: Binary, failure: &(dyn std::error::Error + 'static)) -> ExitCo
     if tracing::dispatcher::has_been_set() {
         tracing::error!(binary = binary.name, error = text, "the process ends");
     } else {
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{}: {text}\n", binary.name).as_bytes());
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            format!("{}: {text}\n", binary.name).as_bytes(),
+        );
     }
     ExitCode::FAILURE
 }
 
-async fn process<F, E>(binary: Binary, settings: Settings, start: impl FnOnce(Context) -> F) -> Result<(), Failure>
+async fn process<F, E>(
+    binary: Binary,
+    settings: Settings,
+    start: impl FnOnce(Context) -> F,
+) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), E>>,
     E: Into<anyhow::Error>,
@@ -100,7 +110,11 @@ where
     let metrics = Metrics::new();
     let readiness = Readiness::new();
     let fence = settings.leader_elect.then(Fence::default);
-    let layers = Layers { seam: None, fence: fence.clone(), metrics: Some(metrics.api()) };
+    let layers = Layers {
+        seam: None,
+        fence: fence.clone(),
+        metrics: Some(metrics.api()),
+    };
     let user_agent = format!("{}/{}", binary.name, binary.version);
     let client = client::connect(&settings, &user_agent, layers).await?;
     tracing::info!(
@@ -136,7 +150,8 @@ where
 /// health can be asked.
 async fn serve(context: Context) -> std::io::Result<()> {
     if let Some(address) = context.settings.http_address.0 {
-        let server = HttpServer::bind(address, context.metrics.clone(), context.readiness.clone()).await?;
+        let server =
+            HttpServer::bind(address, context.metrics.clone(), context.readiness.clone()).await?;
         tracing::info!(address = %server.address()?, "serving /metrics, /healthz and /readyz");
         // Probes are answered until the very end, so this one never stops by itself.
         return server.serve(Shutdown::new()).await;
@@ -145,7 +160,11 @@ async fn serve(context: Context) -> std::io::Result<()> {
 }
 
 /// Runs the controller, under the lease if asked for.
-async fn lead<F, E>(context: Context, fence: Option<Fence>, start: impl FnOnce(Context) -> F) -> Result<(), Failure>
+async fn lead<F, E>(
+    context: Context,
+    fence: Option<Fence>,
+    start: impl FnOnce(Context) -> F,
+) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), E>>,
     E: Into<anyhow::Error>,
@@ -199,7 +218,10 @@ fn lease_config(context: &Context) -> LeaseConfig {
     });
     LeaseConfig {
         namespace: namespace.unwrap_or_else(|| "default".to_owned()),
-        name: settings.lease_name.clone().unwrap_or_else(|| context.name.clone()),
+        name: settings
+            .lease_name
+            .clone()
+            .unwrap_or_else(|| context.name.clone()),
         identity: identity(),
         duration: settings.lease_duration,
     }
@@ -220,4 +242,82 @@ fn stop_on_signals() -> Result<Shutdown, Failure> {
         asked.trigger();
     });
     Ok(shutdown)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use serde_json::json;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::{
+        Layers, Scope,
+        seam::Verb,
+        testing::{answer, client, refusal},
+    };
+
+    fn context(broken: bool) -> Context {
+        let client = client(Layers::default(), move |request, mut body| async move {
+            body["metadata"]["resourceVersion"] = json!("1");
+            match request.verb {
+                Verb::Get => refusal(404, "NotFound"),
+                Verb::Create => answer(StatusCode::OK, &body),
+                _ if broken => refusal(500, "InternalError"),
+                _ => answer(StatusCode::OK, &body),
+            }
+        });
+        Context::for_test(client, Scope::Cluster)
+    }
+
+    async fn until_stopped(context: Context) -> anyhow::Result<()> {
+        context.shutdown.triggered().await;
+        Ok(())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_controller_that_ends_unasked_is_a_failure() {
+        let ended = control(context(false), |_| async { anyhow::Ok(()) }).await;
+        assert!(matches!(ended, Err(Failure::Ended)));
+        let failed = control(context(false), |_| async { anyhow::bail!("no") }).await;
+        assert!(matches!(failed, Err(Failure::Controller(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_it_well_unless_it_is_stuck() {
+        let context = context(false);
+        context.shutdown.trigger();
+        assert!(control(context.clone(), until_stopped).await.is_ok());
+        assert!(context.readiness.dead().is_some());
+        let stuck = control(context, |_| std::future::pending::<anyhow::Result<()>>()).await;
+        assert!(matches!(stuck, Err(Failure::Stuck)));
+    }
+
+    #[tokio::test]
+    async fn a_lost_lease_ends_the_process() {
+        let mut context = context(true);
+        context.settings.lease_duration = Duration::from_millis(1500);
+        let fence = Fence::default();
+        let result = timeout(
+            Duration::from_secs(10),
+            lead(context, Some(fence.clone()), until_stopped),
+        )
+        .await
+        .unwrap();
+        assert!(matches!(result, Err(Failure::LeaseLost(_))));
+        assert!(fence.check().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_leader_stops_cleanly_and_closes_its_fence() {
+        let context = context(false);
+        let fence = Fence::default();
+        let leading = tokio::spawn(lead(context.clone(), Some(fence.clone()), until_stopped));
+        while fence.check().is_err() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        context.shutdown.trigger();
+        leading.await.unwrap().unwrap();
+        assert!(fence.check().is_err());
+    }
 }

@@ -9,11 +9,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Response, StatusCode, header};
-use kube::{
-    Client, Config,
-    client::Body,
-    config::KubeConfigOptions,
-};
+use kube::{Client, Config, client::Body, config::KubeConfigOptions};
 use tower::{BoxError, Service};
 
 use crate::{
@@ -65,7 +61,11 @@ pub struct ApiTimeout(pub Duration);
 ///
 /// # Errors
 /// [`ConnectError`] when no usable configuration is found.
-pub async fn connect(settings: &Settings, user_agent: &str, layers: Layers) -> Result<Client, ConnectError> {
+pub async fn connect(
+    settings: &Settings,
+    user_agent: &str,
+    layers: Layers,
+) -> Result<Client, ConnectError> {
     let config = configuration(settings).await?;
     build(config, user_agent, layers, settings.api_timeout)
 }
@@ -75,7 +75,11 @@ pub async fn connect(settings: &Settings, user_agent: &str, layers: Layers) -> R
 ///
 /// # Errors
 /// [`ConnectError`] when the configuration is unusable.
-pub fn client_from(config: Config, user_agent: &str, layers: Layers) -> Result<Client, ConnectError> {
+pub fn client_from(
+    config: Config,
+    user_agent: &str,
+    layers: Layers,
+) -> Result<Client, ConnectError> {
     build(config, user_agent, layers, Settings::default().api_timeout)
 }
 
@@ -92,18 +96,25 @@ where
 }
 
 async fn configuration(settings: &Settings) -> Result<Config, ConnectError> {
-    let options = KubeConfigOptions { context: settings.context.clone(), ..KubeConfigOptions::default() };
+    let options = KubeConfigOptions {
+        context: settings.context.clone(),
+        ..KubeConfigOptions::default()
+    };
     if let Some(path) = &settings.kubeconfig {
         let file = kube::config::Kubeconfig::read_from(path).map_err(ConnectError::Kubeconfig)?;
-        return Config::from_custom_kubeconfig(file, &options).await.map_err(ConnectError::Kubeconfig);
+        return Config::from_custom_kubeconfig(file, &options)
+            .await
+            .map_err(ConnectError::Kubeconfig);
     }
     if settings.context.is_some() {
-        return Config::from_kubeconfig(&options).await.map_err(ConnectError::Kubeconfig);
+        return Config::from_kubeconfig(&options)
+            .await
+            .map_err(ConnectError::Kubeconfig);
     }
     Config::infer().await.map_err(ConnectError::Infer)
 }
 
-fn build(
+pub(crate) fn build(
     mut config: Config,
     user_agent: &str,
     layers: Layers,
@@ -126,7 +137,15 @@ fn build(
 fn layered(inner: Client, layers: Layers, api_timeout: Duration) -> Client {
     let namespace = inner.default_namespace().to_owned();
     let valid_until = *inner.valid_until();
-    Client::new(Layered { inner, layers, api_timeout }, namespace).with_valid_until(valid_until)
+    Client::new(
+        Layered {
+            inner,
+            layers,
+            api_timeout,
+        },
+        namespace,
+    )
+    .with_valid_until(valid_until)
 }
 
 /// Makes ring the process-wide TLS provider unless one was chosen already.
@@ -156,7 +175,12 @@ impl Layered {
         result
     }
 
-    async fn guarded(self, about: &Request, request: http::Request<Body>, limit: Duration) -> Result<Response<Body>, BoxError> {
+    async fn guarded(
+        self,
+        about: &Request,
+        request: http::Request<Body>,
+        limit: Duration,
+    ) -> Result<Response<Body>, BoxError> {
         if let Some(fence) = &self.layers.fence
             && about.is_write
             && !about.is_lease()
@@ -175,7 +199,8 @@ impl Layered {
         let answer = if about.is_stream && about.verb != crate::seam::Verb::Watch {
             send(self.inner, request, true).await?
         } else {
-            let sent = tokio::time::timeout(limit, send(self.inner, request, about.is_stream)).await;
+            let sent =
+                tokio::time::timeout(limit, send(self.inner, request, about.is_stream)).await;
             sent.map_err(|_| ApiTimeout(limit))??
         };
         if let Some(seam) = &seam
@@ -189,9 +214,15 @@ impl Layered {
 
 /// Sends a request. The body of an answer that is no stream is read to its
 /// end here, so that the caller's time limit covers it.
-async fn send(inner: Client, request: http::Request<Body>, stream: bool) -> Result<Response<Body>, BoxError> {
+async fn send(
+    inner: Client,
+    request: http::Request<Body>,
+    stream: bool,
+) -> Result<Response<Body>, BoxError> {
     let response = inner.send(request).await?;
-    if stream && response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    if stream && response.status().is_success()
+        || response.status() == StatusCode::SWITCHING_PROTOCOLS
+    {
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
@@ -202,7 +233,10 @@ async fn send(inner: Client, request: http::Request<Body>, stream: bool) -> Resu
 /// An answer that no server gave.
 fn made_up(code: StatusCode, status: &kube::core::Status) -> Result<Response<Body>, BoxError> {
     let body = Body::from(serde_json::to_vec(status)?);
-    let response = Response::builder().status(code).header(header::CONTENT_TYPE, "application/json").body(body)?;
+    let response = Response::builder()
+        .status(code)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body)?;
     Ok(response)
 }
 

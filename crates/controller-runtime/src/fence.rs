@@ -41,7 +41,10 @@ pub struct Fence {
 
 impl std::fmt::Debug for Fence {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Fence").field("open", &self.check().is_ok()).finish()
+        formatter
+            .debug_struct("Fence")
+            .field("open", &self.check().is_ok())
+            .finish()
     }
 }
 
@@ -55,7 +58,10 @@ impl Fence {
     /// A closed fence that reads this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn BootClock>) -> Self {
-        Self { clock, deadline: Arc::default() }
+        Self {
+            clock,
+            deadline: Arc::default(),
+        }
     }
 
     /// Allows writes while now is before the deadline of the last successful
@@ -64,7 +70,11 @@ impl Fence {
     /// # Errors
     /// [`LeaseLost`] once the deadline has passed or the fence was closed.
     pub fn check(&self) -> Result<(), LeaseLost> {
-        if self.remaining().is_zero() { Err(LeaseLost) } else { Ok(()) }
+        if self.remaining().is_zero() {
+            Err(LeaseLost)
+        } else {
+            Ok(())
+        }
     }
 
     /// Time left until the deadline; zero when closed.

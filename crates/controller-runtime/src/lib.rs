@@ -4,20 +4,25 @@ pub mod apply;
 pub mod backoff;
 pub mod bootstrap;
 mod client;
+#[cfg(test)]
+mod client_tests;
 mod clock;
 mod context;
 mod events;
 mod fence;
-mod probes;
+mod kinds;
 pub mod lease;
 pub mod logs;
 pub mod metrics;
+mod probes;
 mod readiness;
 mod run;
 mod scope;
 pub mod seam;
 pub mod settings;
 mod shutdown;
+#[cfg(test)]
+mod testing;
 pub mod watch;
 
 pub use apply::{Applied, Applier, ApplyError, Made};
@@ -27,6 +32,7 @@ pub use clock::{BootClock, SystemBootClock};
 pub use context::Context;
 pub use events::Events;
 pub use fence::{Fence, LeaseLost};
+pub use kinds::{Readable, Writable};
 pub use metrics::{ApiMetrics, Metrics};
 pub use probes::HttpServer;
 pub use readiness::{Gate, Readiness};

@@ -4,6 +4,10 @@ use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 use crate::settings::{LogFormat, Settings};
 
+/// The client logs whole answers that it cannot decode, Secrets included, as
+/// warnings of this target. `--log-level` can name the target to overrule this.
+const QUIET: &str = "kube_client::client=error";
+
 /// The log filter is not understood, or logging was set up before.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -20,10 +24,29 @@ pub enum LogError {
 /// # Errors
 /// [`LogError`]
 pub fn init(settings: &Settings) -> Result<(), LogError> {
-    let registry = tracing_subscriber::registry().with(EnvFilter::try_new(&settings.log_level)?);
+    let registry = tracing_subscriber::registry().with(filter(&settings.log_level)?);
     match settings.log_format {
-        LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true)).try_init()?,
+        LogFormat::Json => registry
+            .with(fmt::layer().json().flatten_event(true))
+            .try_init()?,
         LogFormat::Text => registry.with(fmt::layer()).try_init()?,
     }
     Ok(())
+}
+
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    Ok(EnvFilter::try_new(format!("{QUIET},{level}"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_cannot_be_decoded_stay_out_of_the_log_unless_asked_for() {
+        let filter = |level: &str| filter(level).unwrap().to_string();
+        assert!(filter("info").contains(QUIET));
+        assert!(!filter("info,kube_client::client=debug").contains(QUIET));
+        assert!(super::filter("not=a=filter").is_err());
+    }
 }

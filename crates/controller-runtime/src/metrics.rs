@@ -18,7 +18,9 @@ use crate::seam::Verb;
 const PREFIX: &str = "dittofs_operator";
 
 /// Upper bounds of the duration buckets, in seconds.
-const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const SECONDS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 
 /// The metrics of a process. Cheap to clone; all clones share one registry.
 #[derive(Clone)]
@@ -47,7 +49,11 @@ impl Metrics {
         let mut registry = Registry::with_prefix(PREFIX);
         let api = Arc::new(ApiMetrics::registered(&mut registry));
         let reconciles = ReconcileMetrics::registered(&mut registry);
-        Self { registry: Arc::new(Mutex::new(registry)), api, reconciles }
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            api,
+            reconciles,
+        }
     }
 
     /// Counts of Kubernetes API requests, to be handed to the client.
@@ -73,7 +79,10 @@ impl Metrics {
     /// Only when a metric of a binary fails to encode itself.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
-        encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        encode(
+            &mut text,
+            &self.registry.lock().unwrap_or_else(PoisonError::into_inner),
+        )?;
         Ok(text)
     }
 }
@@ -113,7 +122,12 @@ impl ApiMetrics {
             Some(400..=499) => "4xx",
             Some(_) => "5xx",
         };
-        self.requests.get_or_create(&RequestLabels { verb: verb.as_str(), code }).inc();
+        self.requests
+            .get_or_create(&RequestLabels {
+                verb: verb.as_str(),
+                code,
+            })
+            .inc();
     }
 }
 
@@ -163,23 +177,47 @@ impl ReconcileMetrics {
             running: Gauge::default(),
             waiting: Gauge::default(),
         };
-        registry.register("reconciles", "Reconciles by result", metrics.results.clone());
-        registry.register("reconcile_duration_seconds", "Duration of reconciles", metrics.duration.clone());
-        registry.register("reconciles_running", "Reconciles under way", metrics.running.clone());
-        registry.register("objects_backing_off", "Objects whose last reconcile failed", metrics.waiting.clone());
+        registry.register(
+            "reconciles",
+            "Reconciles by result",
+            metrics.results.clone(),
+        );
+        registry.register(
+            "reconcile_duration_seconds",
+            "Duration of reconciles",
+            metrics.duration.clone(),
+        );
+        registry.register(
+            "reconciles_running",
+            "Reconciles under way",
+            metrics.running.clone(),
+        );
+        registry.register(
+            "objects_backing_off",
+            "Objects whose last reconcile failed",
+            metrics.waiting.clone(),
+        );
         metrics
     }
 
     /// Counts one finished reconcile.
     pub fn observe(&self, result: ReconcileResult, duration: Duration) {
-        self.results.get_or_create(&ResultLabels { result: result.as_str() }).inc();
+        self.results
+            .get_or_create(&ResultLabels {
+                result: result.as_str(),
+            })
+            .inc();
         self.duration.observe(duration.as_secs_f64());
     }
 
     /// Number of reconciles finished with this result since the start.
     #[must_use]
     pub fn count(&self, result: ReconcileResult) -> u64 {
-        self.results.get_or_create(&ResultLabels { result: result.as_str() }).get()
+        self.results
+            .get_or_create(&ResultLabels {
+                result: result.as_str(),
+            })
+            .get()
     }
 
     pub(crate) fn set_running(&self, running: usize) {
@@ -200,7 +238,9 @@ mod tests {
         let metrics = Metrics::new();
         metrics.api().observe(Verb::Patch, Some(StatusCode::OK));
         metrics.api().observe(Verb::Get, None);
-        metrics.reconciles().observe(ReconcileResult::Waiting, Duration::from_millis(20));
+        metrics
+            .reconciles()
+            .observe(ReconcileResult::Waiting, Duration::from_millis(20));
         let text = metrics.encode().unwrap();
         for line in [
             r#"dittofs_operator_api_requests_total{verb="patch",code="2xx"} 1"#,

@@ -34,7 +34,11 @@ impl HttpServer {
     ///
     /// # Errors
     /// The error of the operating system, such as an address in use.
-    pub async fn bind(address: SocketAddr, metrics: Metrics, readiness: Readiness) -> std::io::Result<Self> {
+    pub async fn bind(
+        address: SocketAddr,
+        metrics: Metrics,
+        readiness: Readiness,
+    ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let router = Router::new()
             .route("/metrics", get(show_metrics))
@@ -86,7 +90,10 @@ async fn readyz(State(shown): State<Shown>) -> (StatusCode, String) {
     if missing.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
-        let lines = missing.iter().map(|name| format!("not synced: {name}\n")).collect();
+        let lines = missing
+            .iter()
+            .map(|name| format!("not synced: {name}\n"))
+            .collect();
         (StatusCode::SERVICE_UNAVAILABLE, lines)
     }
 }
@@ -110,9 +117,13 @@ mod tests {
     async fn readiness_names_what_is_missing_and_health_follows_the_run_loop() {
         let readiness = Readiness::new();
         let gate = readiness.register("services");
-        let server = HttpServer::bind(([127, 0, 0, 1], 0).into(), Metrics::new(), readiness.clone())
-            .await
-            .unwrap();
+        let server = HttpServer::bind(
+            ([127, 0, 0, 1], 0).into(),
+            Metrics::new(),
+            readiness.clone(),
+        )
+        .await
+        .unwrap();
         let address = server.address().unwrap();
         let shutdown = Shutdown::new();
         let serving = tokio::spawn(server.serve(shutdown.clone()));

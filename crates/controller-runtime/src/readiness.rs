@@ -21,7 +21,11 @@ struct Inner {
 
 impl Default for Inner {
     fn default() -> Self {
-        Self { gates: Mutex::default(), missing: watch::Sender::new(0), dead: Mutex::default() }
+        Self {
+            gates: Mutex::default(),
+            missing: watch::Sender::new(0),
+            dead: Mutex::default(),
+        }
     }
 }
 
@@ -52,15 +56,24 @@ impl Readiness {
             unique = format!("{name} ({number})");
         }
         gates.insert(unique.clone(), false);
-        self.0.missing.send_replace(gates.values().filter(|open| !**open).count());
-        Gate { readiness: self.clone(), name: unique }
+        self.0
+            .missing
+            .send_replace(gates.values().filter(|open| !**open).count());
+        Gate {
+            readiness: self.clone(),
+            name: unique,
+        }
     }
 
     /// Names of everything still waited for.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
         let gates = self.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.iter().filter(|(_, open)| !**open).map(|(name, _)| name.clone()).collect()
+        gates
+            .iter()
+            .filter(|(_, open)| !**open)
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     /// Whether nothing is waited for.
@@ -84,7 +97,11 @@ impl Readiness {
     /// Why the process can do no more work, if so.
     #[must_use]
     pub fn dead(&self) -> Option<String> {
-        self.0.dead.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .dead
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn open(&self, name: &str) {
@@ -92,14 +109,21 @@ impl Readiness {
         if let Some(open) = gates.get_mut(name) {
             *open = true;
         }
-        self.0.missing.send_replace(gates.values().filter(|open| !**open).count());
+        self.0
+            .missing
+            .send_replace(gates.values().filter(|open| !**open).count());
     }
 }
 
 impl Gate {
     /// Whether the thing is there.
     pub(crate) fn is_open(&self) -> bool {
-        let gates = self.readiness.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let gates = self
+            .readiness
+            .0
+            .gates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         gates.get(&self.name).copied().unwrap_or_default()
     }
 

@@ -23,7 +23,11 @@ impl Scope {
             .collect();
         names.sort_unstable();
         names.dedup();
-        if names.is_empty() { Self::Cluster } else { Self::Namespaces(names) }
+        if names.is_empty() {
+            Self::Cluster
+        } else {
+            Self::Namespaces(names)
+        }
     }
 
     /// One `Api` per collection that must be listed and watched to see every

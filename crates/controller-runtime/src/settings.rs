@@ -37,7 +37,11 @@ impl FromStr for HttpAddress {
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
     /// Namespace to serve; repeat or separate by commas. None: the whole cluster.
-    #[arg(long = "namespace", env = "DITTOFS_OPERATOR_NAMESPACE", value_delimiter = ',')]
+    #[arg(
+        long = "namespace",
+        env = "DITTOFS_OPERATOR_NAMESPACE",
+        value_delimiter = ','
+    )]
     pub namespaces: Vec<String>,
 
     /// Path of a kubeconfig file. Default: $KUBECONFIG, ~/.kube/config, then the service account.
@@ -49,7 +53,12 @@ pub struct Settings {
     pub context: Option<String>,
 
     /// How log lines are written.
-    #[arg(long, env = "DITTOFS_OPERATOR_LOG_FORMAT", value_enum, default_value = "json")]
+    #[arg(
+        long,
+        env = "DITTOFS_OPERATOR_LOG_FORMAT",
+        value_enum,
+        default_value = "json"
+    )]
     pub log_format: LogFormat,
 
     /// Log filter, such as `info` or `warn,server_controller=debug`.
@@ -61,11 +70,19 @@ pub struct Settings {
     pub concurrency: Option<u16>,
 
     /// DNS domain of the cluster.
-    #[arg(long, env = "DITTOFS_OPERATOR_CLUSTER_DOMAIN", default_value = "cluster.local")]
+    #[arg(
+        long,
+        env = "DITTOFS_OPERATOR_CLUSTER_DOMAIN",
+        default_value = "cluster.local"
+    )]
     pub cluster_domain: String,
 
     /// Address of /metrics, /healthz and /readyz; `none` turns them off.
-    #[arg(long, env = "DITTOFS_OPERATOR_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(
+        long,
+        env = "DITTOFS_OPERATOR_HTTP_ADDRESS",
+        default_value = "0.0.0.0:8080"
+    )]
     pub http_address: HttpAddress,
 
     /// Wait for a leader lease before doing anything.
@@ -129,7 +146,9 @@ impl Default for Settings {
 
 /// Parses a positive duration such as `15s`, `2m` or `1h30m`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let signed: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let signed: jiff::SignedDuration = text
+        .parse()
+        .map_err(|error: jiff::Error| error.to_string())?;
     match Duration::try_from(signed) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("the duration must be positive".to_owned()),
@@ -149,25 +168,39 @@ mod tests {
     }
 
     fn parse(arguments: &[&str]) -> Settings {
-        Cli::try_parse_from(std::iter::once(&"binary").chain(arguments)).unwrap().settings
+        Cli::try_parse_from(std::iter::once(&"binary").chain(arguments))
+            .unwrap()
+            .settings
     }
 
     #[test]
     fn an_empty_command_line_is_the_default() {
-        assert_eq!(format!("{:?}", parse(&[])), format!("{:?}", Settings::default()));
+        assert_eq!(
+            format!("{:?}", parse(&[])),
+            format!("{:?}", Settings::default())
+        );
     }
 
     #[test]
     fn namespaces_are_repeated_or_separated_by_commas() {
         let settings = parse(&["--namespace", "a,b", "--namespace", "c", "--namespace", ""]);
-        assert_eq!(settings.scope(), Scope::Namespaces(vec!["a".into(), "b".into(), "c".into()]));
+        assert_eq!(
+            settings.scope(),
+            Scope::Namespaces(vec!["a".into(), "b".into(), "c".into()])
+        );
         assert_eq!(parse(&[]).scope(), Scope::Cluster);
     }
 
     #[test]
     fn the_http_server_can_be_turned_off_or_take_a_free_port() {
-        assert_eq!(parse(&["--http-address", "none"]).http_address, HttpAddress(None));
-        assert_eq!(parse(&["--http-address", ""]).http_address, HttpAddress(None));
+        assert_eq!(
+            parse(&["--http-address", "none"]).http_address,
+            HttpAddress(None)
+        );
+        assert_eq!(
+            parse(&["--http-address", ""]).http_address,
+            HttpAddress(None)
+        );
         let free = parse(&["--http-address", "127.0.0.1:0"]).http_address;
         assert_eq!(free.0.map(|address| address.port()), Some(0));
     }
@@ -180,7 +213,10 @@ mod tests {
 
     #[test]
     fn durations_carry_units_and_are_positive() {
-        assert_eq!(parse(&["--lease-duration", "1m30s"]).lease_duration, Duration::from_secs(90));
+        assert_eq!(
+            parse(&["--lease-duration", "1m30s"]).lease_duration,
+            Duration::from_secs(90)
+        );
         assert!(Cli::try_parse_from(["binary", "--api-timeout", "0s"]).is_err());
         assert!(Cli::try_parse_from(["binary", "--api-timeout=-3s"]).is_err());
     }

@@ -5,13 +5,13 @@ use std::{fmt::Debug, sync::Arc};
 use kube::{
     Api, Client, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams, ValidationDirective},
-    core::{NamespaceResourceScope, params::Preconditions},
+    core::params::Preconditions,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{ApplyError, difference, memo::Memo};
-use crate::Watched;
+use crate::{Watched, kinds::Writable};
 
 /// What a write did.
 #[derive(Clone, Debug)]
@@ -67,7 +67,10 @@ pub struct Applier {
 
 impl Debug for Applier {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Applier").field("manager", &self.manager).finish_non_exhaustive()
+        formatter
+            .debug_struct("Applier")
+            .field("manager", &self.manager)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,7 +85,11 @@ impl Applier {
     /// Writes with this client as this field manager, of at most 128 characters.
     #[must_use]
     pub fn new(client: Client, manager: &'static str) -> Self {
-        Self { client, manager, memo: Arc::default() }
+        Self {
+            client,
+            manager,
+            memo: Arc::default(),
+        }
     }
 
     /// The field manager.
@@ -94,26 +101,17 @@ impl Applier {
     /// Makes the live object what we want, in the fields that we own, by one
     /// forced server-side apply; sends nothing when nothing differs. `live` is
     /// what [`Watched::get`] returned. An existing object is written only in
-    /// the version and with the UID of `live`.
+    /// the version and with the UID of `live`. The store must keep the
+    /// managedFields of this manager (see [`crate::WatchOptions::managers`]).
     ///
     /// # Errors
     /// [`ApplyError`]
-    pub async fn apply<K>(
+    pub async fn apply<K: Writable>(
         &self,
         watched: &Watched<K>,
         desired: &K,
         live: Option<&K>,
-    ) -> Result<Applied<K>, ApplyError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-    {
+    ) -> Result<Applied<K>, ApplyError> {
         self.write(watched, to_json(desired)?, live, None).await
     }
 
@@ -122,24 +120,16 @@ impl Applier {
     ///
     /// # Errors
     /// [`ApplyError`]; [`ApplyError::Conflict`] also when the object is gone.
-    pub async fn apply_status<K>(
+    pub async fn apply_status<K: Writable>(
         &self,
         watched: &Watched<K>,
         desired: &K,
         live: &K,
-    ) -> Result<Applied<K>, ApplyError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-    {
+    ) -> Result<Applied<K>, ApplyError> {
         let mut desired = to_json(desired)?;
-        let status = desired.get_mut("status").map_or_else(|| json!({}), Value::take);
+        let status = desired
+            .get_mut("status")
+            .map_or_else(|| json!({}), Value::take);
         self.apply_status_value(watched, status, live).await
     }
 
@@ -148,22 +138,12 @@ impl Applier {
     ///
     /// # Errors
     /// [`ApplyError`]; [`ApplyError::Conflict`] also when the object is gone.
-    pub async fn apply_status_value<K>(
+    pub async fn apply_status_value<K: Writable>(
         &self,
         watched: &Watched<K>,
         status: Value,
         live: &K,
-    ) -> Result<Applied<K>, ApplyError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-    {
+    ) -> Result<Applied<K>, ApplyError> {
         let meta = live.meta();
         let desired = json!({
             "apiVersion": K::api_version(&()),
@@ -171,29 +151,42 @@ impl Applier {
             "metadata": { "name": meta.name, "namespace": meta.namespace },
             "status": status,
         });
-        self.write(watched, desired, Some(live), Some("status")).await
+        self.write(watched, desired, Some(live), Some("status"))
+            .await
     }
 
     /// Creates an object by POST and leaves an existing one as it is.
     ///
     /// # Errors
     /// [`ApplyError`]
-    pub async fn create<K>(&self, watched: &Watched<K>, desired: &K) -> Result<Made<K>, ApplyError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-    {
+    pub async fn create<K: Writable>(
+        &self,
+        watched: &Watched<K>,
+        desired: &K,
+    ) -> Result<Made<K>, ApplyError> {
+        Ok(match self.create_unwatched(desired).await? {
+            Some(object) => Made::Created(watched.remember(object)),
+            None => Made::Existed,
+        })
+    }
+
+    /// As [`Applier::create`], for a kind of which no full objects are kept;
+    /// `None` when an object of this name existed.
+    ///
+    /// # Errors
+    /// [`ApplyError`]
+    pub async fn create_unwatched<K: Writable>(
+        &self,
+        desired: &K,
+    ) -> Result<Option<K>, ApplyError> {
         let target = Target::of::<K>(desired)?;
-        let parameters = PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
+        let parameters = PostParams {
+            field_manager: Some(self.manager.to_owned()),
+            ..PostParams::default()
+        };
         match self.api::<K>(&target).create(&parameters, desired).await {
-            Ok(object) => Ok(Made::Created(watched.remember(object))),
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Made::Existed),
+            Ok(object) => Ok(Some(object)),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
             Err(error) => Err(ApplyError::of(&target.kind, &target.name, error)),
         }
     }
@@ -203,18 +196,13 @@ impl Applier {
     ///
     /// # Errors
     /// [`ApplyError::Conflict`] when it changed or was replaced meanwhile.
-    pub async fn delete<K>(&self, watched: &Watched<K>, live: &K) -> Result<Deleted, ApplyError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-    {
-        self.delete_with(watched, live, DeleteParams::background()).await
+    pub async fn delete<K: Writable>(
+        &self,
+        watched: &Watched<K>,
+        live: &K,
+    ) -> Result<Deleted, ApplyError> {
+        self.delete_with(watched, live, DeleteParams::background())
+            .await
     }
 
     /// As [`Applier::delete`], with parameters such as orphaning; their
@@ -222,30 +210,28 @@ impl Applier {
     ///
     /// # Errors
     /// [`ApplyError::Conflict`] when it changed or was replaced meanwhile.
-    pub async fn delete_with<K>(
+    pub async fn delete_with<K: Writable>(
         &self,
         watched: &Watched<K>,
         live: &K,
         mut parameters: DeleteParams,
-    ) -> Result<Deleted, ApplyError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-    {
+    ) -> Result<Deleted, ApplyError> {
         let target = Target::of::<K>(live)?;
         let meta = live.meta();
         if meta.uid.is_none() || meta.resource_version.is_none() {
-            return Err(ApplyError::Malformed(format!("{} {} was not read from the server", target.kind, target.name)));
+            return Err(ApplyError::Malformed(format!(
+                "{} {} was not read from the server",
+                target.kind, target.name
+            )));
         }
-        parameters.preconditions =
-            Some(Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() });
-        let result = self.api::<K>(&target).delete(&target.name, &parameters).await;
+        parameters.preconditions = Some(Preconditions {
+            uid: meta.uid.clone(),
+            resource_version: meta.resource_version.clone(),
+        });
+        let result = self
+            .api::<K>(&target)
+            .delete(&target.name, &parameters)
+            .await;
         watched.forget(&target.namespace, &target.name);
         self.memo.forget(meta.uid.as_deref());
         match result {
@@ -255,23 +241,13 @@ impl Applier {
         }
     }
 
-    async fn write<K>(
+    async fn write<K: Writable>(
         &self,
         watched: &Watched<K>,
         mut desired: Value,
         live: Option<&K>,
         part: Option<&'static str>,
-    ) -> Result<Applied<K>, ApplyError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-    {
+    ) -> Result<Applied<K>, ApplyError> {
         let target = Target::in_json::<K>(&desired)?;
         strip(&mut desired, part);
         let mut body = desired.clone();
@@ -294,35 +270,49 @@ impl Applier {
         let mut parameters = PatchParams::apply(self.manager).force();
         parameters.field_validation = Some(ValidationDirective::Strict);
         let result = match part {
-            None => api.patch(&target.name, &parameters, &Patch::Apply(&body)).await,
-            Some(_) => api.patch_status(&target.name, &parameters, &Patch::Apply(&body)).await,
+            None => {
+                api.patch(&target.name, &parameters, &Patch::Apply(&body))
+                    .await
+            }
+            Some(_) => {
+                api.patch_status(&target.name, &parameters, &Patch::Apply(&body))
+                    .await
+            }
         };
         match result {
             Ok(object) => {
                 let meta = object.meta();
-                self.memo.record(meta.uid.as_deref(), meta.resource_version.as_deref(), part, &desired);
+                self.memo.record(
+                    meta.uid.as_deref(),
+                    meta.resource_version.as_deref(),
+                    part,
+                    &desired,
+                );
                 let object = watched.remember(object);
-                Ok(if live.is_some() { Applied::Changed(object) } else { Applied::Created(object) })
+                Ok(if live.is_some() {
+                    Applied::Changed(object)
+                } else {
+                    Applied::Created(object)
+                })
             }
             Err(error) => Err(self.failed(watched, &target, live.is_some(), error)),
         }
     }
 
     /// After an unexpected answer nothing that we believed about the object counts.
-    fn failed<K>(&self, watched: &Watched<K>, target: &Target, existed: bool, error: kube::Error) -> ApplyError
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-    {
+    fn failed<K: Writable>(
+        &self,
+        watched: &Watched<K>,
+        target: &Target,
+        existed: bool,
+        error: kube::Error,
+    ) -> ApplyError {
         let gone = existed && matches!(&error, kube::Error::Api(status) if status.code == 404);
         let error = if gone {
-            ApplyError::Conflict { kind: target.kind.clone(), name: target.name.clone() }
+            ApplyError::Conflict {
+                kind: target.kind.clone(),
+                name: target.name.clone(),
+            }
         } else {
             ApplyError::of(&target.kind, &target.name, error)
         };
@@ -332,10 +322,7 @@ impl Applier {
         error
     }
 
-    fn api<K>(&self, target: &Target) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
+    fn api<K: Writable>(&self, target: &Target) -> Api<K> {
         Api::namespaced(self.client.clone(), &target.namespace)
     }
 }
@@ -351,13 +338,22 @@ impl Target {
         Self::new::<K>(text("namespace"), text("name"))
     }
 
-    fn new<K: Resource<DynamicType = ()>>(namespace: Option<&str>, name: Option<&str>) -> Result<Self, ApplyError> {
+    fn new<K: Resource<DynamicType = ()>>(
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<Self, ApplyError> {
         let kind = K::kind(&()).into_owned();
         match (namespace, name) {
             (Some(namespace), Some(name)) if !namespace.is_empty() && !name.is_empty() => {
-                Ok(Self { kind, namespace: namespace.to_owned(), name: name.to_owned() })
+                Ok(Self {
+                    kind,
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                })
             }
-            _ => Err(ApplyError::Malformed(format!("a {kind} without name or namespace"))),
+            _ => Err(ApplyError::Malformed(format!(
+                "a {kind} without name or namespace"
+            ))),
         }
     }
 }
@@ -372,7 +368,14 @@ fn strip(desired: &mut Value, part: Option<&str>) {
         object.remove("status");
     }
     if let Some(metadata) = desired.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"] {
+        for field in [
+            "managedFields",
+            "resourceVersion",
+            "uid",
+            "generation",
+            "creationTimestamp",
+            "selfLink",
+        ] {
             metadata.remove(field);
         }
     }

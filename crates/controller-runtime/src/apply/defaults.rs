@@ -62,7 +62,15 @@ pub(crate) fn is_dropped(value: &Value) -> bool {
 pub(crate) fn holds_quantities(field: &str) -> bool {
     matches!(
         field,
-        "limits" | "requests" | "capacity" | "storage" | "sizeLimit" | "divisor" | "hard" | "min" | "max"
+        "limits"
+            | "requests"
+            | "capacity"
+            | "storage"
+            | "sizeLimit"
+            | "divisor"
+            | "hard"
+            | "min"
+            | "max"
     )
 }
 
@@ -71,7 +79,14 @@ pub(crate) fn holds_quantities(field: &str) -> bool {
 pub(crate) fn is_omitted_map(field: &str, value: &Value) -> bool {
     let plain = matches!(
         field,
-        "labels" | "annotations" | "matchLabels" | "nodeSelector" | "limits" | "requests" | "metadata" | "resources"
+        "labels"
+            | "annotations"
+            | "matchLabels"
+            | "nodeSelector"
+            | "limits"
+            | "requests"
+            | "metadata"
+            | "resources"
     );
     plain && is_empty_object(value)
 }

@@ -5,7 +5,10 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::{
-    defaults::{holds_quantities, is_default, is_dropped, is_empty_object, is_omitted_map, is_shared, key_default},
+    defaults::{
+        holds_quantities, is_default, is_dropped, is_empty_object, is_omitted_map, is_shared,
+        key_default,
+    },
     owned::Owned,
     quantity,
 };
@@ -51,10 +54,19 @@ impl fmt::Display for Difference {
 /// without one everything but `status`. `apiVersion`, `kind` and the identity
 /// in `metadata` are not compared.
 #[must_use]
-pub fn difference(desired: &Value, live: &Value, manager: &str, subresource: Option<&str>) -> Option<Difference> {
+pub fn difference(
+    desired: &Value,
+    live: &Value,
+    manager: &str,
+    subresource: Option<&str>,
+) -> Option<Difference> {
     let owned = Owned::of(live, manager, subresource).unwrap_or_default();
     let mut path = Path::default();
-    let names = desired.as_object().into_iter().flat_map(Map::keys).chain(owned.fields.keys());
+    let names = desired
+        .as_object()
+        .into_iter()
+        .flat_map(Map::keys)
+        .chain(owned.fields.keys());
     let mut seen = Vec::new();
     for name in names {
         let compared = match subresource {
@@ -67,9 +79,23 @@ pub fn difference(desired: &Value, live: &Value, manager: &str, subresource: Opt
         seen.push(name);
         let found = if name == "metadata" {
             let desired = desired.get(name).and_then(without_identity);
-            path.within(name, |path| compare(desired.as_ref(), live.get(name), owned.fields.get(name), path))
+            path.within(name, |path| {
+                compare(
+                    desired.as_ref(),
+                    live.get(name),
+                    owned.fields.get(name),
+                    path,
+                )
+            })
         } else {
-            path.within(name, |path| compare(desired.get(name), live.get(name), owned.fields.get(name), path))
+            path.within(name, |path| {
+                compare(
+                    desired.get(name),
+                    live.get(name),
+                    owned.fields.get(name),
+                    path,
+                )
+            })
         };
         if found.is_some() {
             return found;
@@ -82,8 +108,13 @@ pub fn difference(desired: &Value, live: &Value, manager: &str, subresource: Opt
 /// is left.
 fn without_identity(metadata: &Value) -> Option<Value> {
     let kept = ["labels", "annotations", "finalizers", "ownerReferences"];
-    let fields = metadata.as_object()?.iter().filter(|(name, _)| kept.contains(&name.as_str()));
-    let fields: Map<String, Value> = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let fields = metadata
+        .as_object()?
+        .iter()
+        .filter(|(name, _)| kept.contains(&name.as_str()));
+    let fields: Map<String, Value> = fields
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     (!fields.is_empty()).then_some(Value::Object(fields))
 }
 
@@ -114,11 +145,17 @@ impl Path {
 
     /// The field that we are at.
     fn field(&self) -> &str {
-        self.segments.last().and_then(|segment| segment.strip_prefix('.')).unwrap_or_default()
+        self.segments
+            .last()
+            .and_then(|segment| segment.strip_prefix('.'))
+            .unwrap_or_default()
     }
 
     fn found(&self, kind: DifferenceKind) -> Option<Difference> {
-        Some(Difference { path: self.segments.concat(), kind })
+        Some(Difference {
+            path: self.segments.concat(),
+            kind,
+        })
     }
 }
 
@@ -133,7 +170,9 @@ fn compare(
     match (desired, owned) {
         (None, None) => None,
         (None, Some(owned)) => unwanted(live, owned, path),
-        (Some(Value::Object(wanted)), owned) if !wanted.is_empty() && owned.is_none_or(|owned| !owned.is_leaf()) => {
+        (Some(Value::Object(wanted)), owned)
+            if !wanted.is_empty() && owned.is_none_or(|owned| !owned.is_leaf()) =>
+        {
             let live = match live {
                 None => None,
                 Some(Value::Object(live)) => Some(live),
@@ -192,15 +231,22 @@ fn fields(
     let live_field = |name: &str| live.and_then(|live| live.get(name));
     for (name, value) in desired {
         let below = owned.and_then(|owned| owned.fields.get(name));
-        let found = path.within(name, |path| compare(Some(value), live_field(name), below, path));
+        let found = path.within(name, |path| {
+            compare(Some(value), live_field(name), below, path)
+        });
         if found.is_some() {
             return found;
         }
     }
     let owned = owned?;
-    let unknown = owned.fields.iter().filter(|(name, _)| !desired.contains_key(*name));
+    let unknown = owned
+        .fields
+        .iter()
+        .filter(|(name, _)| !desired.contains_key(*name));
     for (name, below) in unknown {
-        let found = path.within(name, |path| compare(None, live_field(name), Some(below), path));
+        let found = path.within(name, |path| {
+            compare(None, live_field(name), Some(below), path)
+        });
         if found.is_some() {
             return found;
         }
@@ -209,16 +255,28 @@ fn fields(
 }
 
 /// Items of a list map, in any order.
-fn items(wanted: &[Value], live: Option<&Vec<Value>>, owned: &Owned, path: &mut Path) -> Option<Difference> {
+fn items(
+    wanted: &[Value],
+    live: Option<&Vec<Value>>,
+    owned: &Owned,
+    path: &mut Path,
+) -> Option<Difference> {
     let live = live.map_or(&[][..], Vec::as_slice);
     let mut matched = vec![false; owned.items.len()];
     for item in wanted {
-        let position = owned.items.iter().position(|(keys, _)| has_keys(item, keys));
+        let position = owned
+            .items
+            .iter()
+            .position(|(keys, _)| has_keys(item, keys));
         let Some(index) = position else {
             // Every item of a list has the same key fields, so the first tells ours.
             let keys = keys_like(item, &owned.items[0].0);
             let present = live.iter().any(|live| has_keys(live, &keys));
-            let kind = if present { DifferenceKind::NotOwned } else { DifferenceKind::Missing };
+            let kind = if present {
+                DifferenceKind::NotOwned
+            } else {
+                DifferenceKind::Missing
+            };
             return path.at(describe(&keys), |path| path.found(kind));
         };
         let (keys, below) = &owned.items[index];
@@ -228,7 +286,9 @@ fn items(wanted: &[Value], live: Option<&Vec<Value>>, owned: &Owned, path: &mut 
                 (_, None) => path.found(DifferenceKind::Missing),
                 // An atomic item, such as an owner reference.
                 (item, live) if below.is_leaf() => compare(Some(item), live, Some(below), path),
-                (Value::Object(item), Some(Value::Object(live))) => item_fields(item, live, keys, below, path),
+                (Value::Object(item), Some(Value::Object(live))) => {
+                    item_fields(item, live, keys, below, path)
+                }
                 _ => path.found(DifferenceKind::Changed),
             }
         });
@@ -237,7 +297,9 @@ fn items(wanted: &[Value], live: Option<&Vec<Value>>, owned: &Owned, path: &mut 
         }
     }
     let index = matched.iter().position(|matched| !matched)?;
-    path.at(describe(&owned.items[index].0), |path| path.found(DifferenceKind::Unwanted))
+    path.at(describe(&owned.items[index].0), |path| {
+        path.found(DifferenceKind::Unwanted)
+    })
 }
 
 /// Fields of one item of a list map; its keys are known to be equal.
@@ -249,8 +311,11 @@ fn item_fields(
     path: &mut Path,
 ) -> Option<Difference> {
     let without_keys = |name: &str| !keys.contains_key(name);
-    let item: Map<String, Value> =
-        item.iter().filter(|(name, _)| without_keys(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let item: Map<String, Value> = item
+        .iter()
+        .filter(|(name, _)| without_keys(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     let mut owned = owned.clone();
     owned.fields.retain(|name, _| without_keys(name));
     owned.itself = true;
@@ -258,7 +323,12 @@ fn item_fields(
 }
 
 /// Items of a set, in any order.
-fn set(wanted: &[Value], live: Option<&Vec<Value>>, owned: &Owned, path: &mut Path) -> Option<Difference> {
+fn set(
+    wanted: &[Value],
+    live: Option<&Vec<Value>>,
+    owned: &Owned,
+    path: &mut Path,
+) -> Option<Difference> {
     for value in wanted {
         let present = live.is_some_and(|live| live.contains(value));
         let kind = match (present, owned.values.contains(value)) {
@@ -269,7 +339,9 @@ fn set(wanted: &[Value], live: Option<&Vec<Value>>, owned: &Owned, path: &mut Pa
         return path.at(value.to_string(), |path| path.found(kind));
     }
     let extra = owned.values.iter().find(|value| !wanted.contains(value))?;
-    path.at(extra.to_string(), |path| path.found(DifferenceKind::Unwanted))
+    path.at(extra.to_string(), |path| {
+        path.found(DifferenceKind::Unwanted)
+    })
 }
 
 /// Whether an item carries these keys; a key left out counts with its default.
@@ -281,8 +353,16 @@ pub(super) fn has_keys(item: &Value, keys: &Map<String, Value>) -> bool {
 }
 
 fn keys_like(item: &Value, example: &Map<String, Value>) -> Map<String, Value> {
-    let key = |name: &String| item.get(name).cloned().or_else(|| key_default(name)).unwrap_or_default();
-    example.keys().map(|name| (name.clone(), key(name))).collect()
+    let key = |name: &String| {
+        item.get(name)
+            .cloned()
+            .or_else(|| key_default(name))
+            .unwrap_or_default()
+    };
+    example
+        .keys()
+        .map(|name| (name.clone(), key(name)))
+        .collect()
 }
 
 fn describe(keys: &Map<String, Value>) -> String {
@@ -309,7 +389,10 @@ fn whole(desired: &Value, live: &Value, path: &mut Path) -> bool {
         }
         (Value::Array(desired), Value::Array(live)) => {
             desired.len() == live.len()
-                && desired.iter().zip(live).all(|(desired, live)| whole(desired, live, path))
+                && desired
+                    .iter()
+                    .zip(live)
+                    .all(|(desired, live)| whole(desired, live, path))
         }
         (Value::Number(desired), Value::Number(live)) if desired.as_f64() == live.as_f64() => true,
         (desired, live) => desired == live || path.quantities > 0 && quantity::equal(desired, live),

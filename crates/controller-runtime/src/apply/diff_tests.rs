@@ -25,7 +25,11 @@ fn leaves(value: &Value, at: &str, paths: &mut Vec<String>) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             for (name, value) in fields {
-                leaves(value, &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), paths);
+                leaves(
+                    value,
+                    &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")),
+                    paths,
+                );
             }
         }
         Value::Array(items) if !items.is_empty() => {
@@ -41,7 +45,12 @@ fn leaves(value: &Value, at: &str, paths: &mut Vec<String>) {
 fn wanted_leaves(desired: &Value) -> Vec<String> {
     let mut paths = Vec::new();
     leaves(desired, "", &mut paths);
-    let identity = ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"];
+    let identity = [
+        "/apiVersion",
+        "/kind",
+        "/metadata/name",
+        "/metadata/namespace",
+    ];
     paths.retain(|path| !identity.contains(&path.as_str()));
     paths
 }
@@ -66,7 +75,9 @@ fn any_wish_given_up_is_a_difference_unless_the_server_assumes_it() {
             let mut other = desired.clone();
             match other.pointer_mut(parent).unwrap() {
                 Value::Object(fields) => {
-                    fields.remove(&field.replace("~1", "/").replace("~0", "~")).unwrap();
+                    fields
+                        .remove(&field.replace("~1", "/").replace("~0", "~"))
+                        .unwrap();
                 }
                 Value::Array(items) => {
                     items.remove(field.parse().unwrap());
@@ -98,7 +109,10 @@ fn any_live_value_changed_by_others_is_a_difference() {
 fn what_others_add_outside_of_our_fields_is_none_of_our_business() {
     let (desired, mut live) = fixtures::named("statefulset");
     live["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/restartedAt": "now"});
-    live["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap().insert(0, json!({"name": "sidecar"}));
+    live["spec"]["template"]["spec"]["containers"]
+        .as_array_mut()
+        .unwrap()
+        .insert(0, json!({"name": "sidecar"}));
     live["status"] = json!({"replicas": 7});
     assert_eq!(compare(&desired, &live), None);
 }
@@ -106,24 +120,41 @@ fn what_others_add_outside_of_our_fields_is_none_of_our_business() {
 #[test]
 fn a_field_taken_over_by_another_manager_is_a_difference() {
     let (desired, mut live) = fixtures::named("statefulset");
-    live["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"].as_object_mut().unwrap().remove("f:replicas");
-    assert_eq!(compare(&desired, &live), Some((".spec.replicas".into(), DifferenceKind::NotOwned)));
+    live["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]
+        .as_object_mut()
+        .unwrap()
+        .remove("f:replicas");
+    assert_eq!(
+        compare(&desired, &live),
+        Some((".spec.replicas".into(), DifferenceKind::NotOwned))
+    );
 }
 
 #[test]
 fn order_matters_in_atomic_lists_only() {
     let (mut desired, live) = fixtures::named("statefulset");
-    desired["spec"]["template"]["spec"]["volumes"].as_array_mut().unwrap().reverse();
+    desired["spec"]["template"]["spec"]["volumes"]
+        .as_array_mut()
+        .unwrap()
+        .reverse();
     assert_eq!(compare(&desired, &live), None);
-    desired["spec"]["volumeClaimTemplates"].as_array_mut().unwrap().reverse();
-    assert_eq!(compare(&desired, &live), Some((".spec.volumeClaimTemplates".into(), DifferenceKind::Changed)));
+    desired["spec"]["volumeClaimTemplates"]
+        .as_array_mut()
+        .unwrap()
+        .reverse();
+    assert_eq!(
+        compare(&desired, &live),
+        Some((".spec.volumeClaimTemplates".into(), DifferenceKind::Changed))
+    );
 }
 
 #[test]
 fn quantities_compare_by_value_and_texts_do_not() {
     let (mut desired, live) = fixtures::named("statefulset");
-    desired["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"] = json!("500000u");
-    desired["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] = json!(1_073_741_824);
+    desired["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"] =
+        json!("500000u");
+    desired["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] =
+        json!(1_073_741_824);
     assert_eq!(compare(&desired, &live), None);
     let (desired, mut live) = fixtures::named("configmap");
     live["data"]["config.yaml"] = json!("a: 1");
@@ -143,20 +174,35 @@ fn paths_name_list_items_by_their_keys() {
     let (mut desired, live) = fixtures::named("service");
     desired["spec"]["ports"][1]["targetPort"] = json!(1);
     let path = ".spec.ports[port=2049,protocol=TCP].targetPort".to_owned();
-    assert_eq!(compare(&desired, &live), Some((path, DifferenceKind::Changed)));
+    assert_eq!(
+        compare(&desired, &live),
+        Some((path, DifferenceKind::Changed))
+    );
     desired["spec"]["ports"][1]["port"] = json!(2050);
     let path = ".spec.ports[port=2050,protocol=TCP]".to_owned();
-    assert_eq!(compare(&desired, &live), Some((path, DifferenceKind::Missing)));
+    assert_eq!(
+        compare(&desired, &live),
+        Some((path, DifferenceKind::Missing))
+    );
     desired["spec"]["ports"].as_array_mut().unwrap().remove(1);
     let path = ".spec.ports[port=2049,protocol=TCP]".to_owned();
-    assert_eq!(compare(&desired, &live), Some((path, DifferenceKind::Unwanted)));
+    assert_eq!(
+        compare(&desired, &live),
+        Some((path, DifferenceKind::Unwanted))
+    );
 }
 
 #[test]
 fn an_object_that_we_never_applied_is_different() {
     let (desired, mut live) = fixtures::named("pdb");
-    live["metadata"].as_object_mut().unwrap().remove("managedFields");
-    assert_eq!(compare(&desired, &live).map(|(_, kind)| kind), Some(DifferenceKind::NotOwned));
+    live["metadata"]
+        .as_object_mut()
+        .unwrap()
+        .remove("managedFields");
+    assert_eq!(
+        compare(&desired, &live).map(|(_, kind)| kind),
+        Some(DifferenceKind::NotOwned)
+    );
 }
 
 #[test]
@@ -171,7 +217,10 @@ fn only_the_asked_part_is_compared() {
     assert_eq!(difference(&desired, &live, MANAGER, Some("status")), None);
     desired["status"]["conditions"][0]["status"] = json!("False");
     let found = difference(&desired, &live, MANAGER, Some("status")).unwrap();
-    assert_eq!(found.to_string(), ".status.conditions[type=Ready].status changed");
+    assert_eq!(
+        found.to_string(),
+        ".status.conditions[type=Ready].status changed"
+    );
     desired["status"] = json!({"phase": "Up"});
     let found = difference(&desired, &live, MANAGER, Some("status")).unwrap();
     assert_eq!(found.kind, DifferenceKind::Unwanted);

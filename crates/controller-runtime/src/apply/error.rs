@@ -54,10 +54,14 @@ impl ApplyError {
             return Self::LeaseLost(LeaseLost);
         }
         match error {
-            Error::Api(status) if status.code == 409 => Self::Conflict { kind, name },
-            Error::Api(status) if status.code == 422 || status.code == 400 => {
-                Self::Invalid { kind, name, message: status.message }
+            Error::Api(status) if status.code == 409 || is_other_identity(&status) => {
+                Self::Conflict { kind, name }
             }
+            Error::Api(status) if status.code == 422 || status.code == 400 => Self::Invalid {
+                kind,
+                name,
+                message: status.message,
+            },
             source => Self::Api { kind, name, source },
         }
     }
@@ -67,4 +71,18 @@ impl ApplyError {
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict { .. })
     }
+}
+
+/// An apply that names the UID of a predecessor is answered as an attempt to
+/// change the UID.
+fn is_other_identity(status: &kube::core::Status) -> bool {
+    let causes = status
+        .details
+        .as_ref()
+        .map(|details| details.causes.as_slice());
+    status.code == 422
+        && causes
+            .unwrap_or_default()
+            .iter()
+            .any(|cause| cause.field == "metadata.uid")
 }

@@ -22,7 +22,9 @@ pub fn extract(live: &Value, manager: &str, subresource: Option<&str>) -> Option
     }
     let metadata = extracted.entry("metadata").or_insert_with(|| json!({}));
     for name in ["name", "namespace"] {
-        if let (Some(metadata), Some(value)) = (metadata.as_object_mut(), live["metadata"].get(name)) {
+        if let (Some(metadata), Some(value)) =
+            (metadata.as_object_mut(), live["metadata"].get(name))
+        {
             metadata.insert(name.to_owned(), value.clone());
         }
     }
@@ -36,7 +38,10 @@ fn reduce(live: &Value, owned: &Owned) -> Option<Value> {
     match live {
         Value::Object(fields) => {
             let reduced = owned.fields.iter().filter_map(|(name, below)| {
-                fields.get(name).and_then(|value| reduce(value, below)).map(|value| (name.clone(), value))
+                fields
+                    .get(name)
+                    .and_then(|value| reduce(value, below))
+                    .map(|value| (name.clone(), value))
             });
             Some(Value::Object(reduced.collect()))
         }
@@ -56,9 +61,13 @@ fn reduce(live: &Value, owned: &Owned) -> Option<Value> {
             });
             Some(Value::Array(reduced.collect()))
         }
-        Value::Array(items) => {
-            Some(Value::Array(items.iter().filter(|item| owned.values.contains(item)).cloned().collect()))
-        }
+        Value::Array(items) => Some(Value::Array(
+            items
+                .iter()
+                .filter(|item| owned.values.contains(item))
+                .cloned()
+                .collect(),
+        )),
         scalar => Some(scalar.clone()),
     }
 }

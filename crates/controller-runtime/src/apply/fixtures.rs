@@ -1,6 +1,7 @@
 //! Objects as a real API server (Kubernetes 1.36) stored them after one
-//! server-side apply by `dittofs-test`: what was sent and what came back.
-
+//! server-side apply: what was sent and what came back
+//! (`kubectl apply --server-side --field-manager=dittofs-test`, then
+//! `kubectl get -o json --show-managed-fields`).
 
 use serde_json::Value;
 

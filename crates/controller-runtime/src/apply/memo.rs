@@ -26,11 +26,18 @@ impl Memo {
             return false;
         };
         let memo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memo.get(&(uid.to_owned(), part)).is_some_and(|(at, hash)| at == version && *hash == hash_of(desired))
+        memo.get(&(uid.to_owned(), part))
+            .is_some_and(|(at, hash)| at == version && *hash == hash_of(desired))
     }
 
     /// Records that `desired` was applied and gave an object of this identity.
-    pub(super) fn record(&self, uid: Option<&str>, version: Option<&str>, part: Part, desired: &Value) {
+    pub(super) fn record(
+        &self,
+        uid: Option<&str>,
+        version: Option<&str>,
+        part: Part,
+        desired: &Value,
+    ) {
         let (Some(uid), Some(version)) = (uid, version) else {
             return;
         };
@@ -38,7 +45,10 @@ impl Memo {
         if memo.len() >= BOUND {
             memo.clear();
         }
-        memo.insert((uid.to_owned(), part), (version.to_owned(), hash_of(desired)));
+        memo.insert(
+            (uid.to_owned(), part),
+            (version.to_owned(), hash_of(desired)),
+        );
     }
 
     /// Forgets an object.

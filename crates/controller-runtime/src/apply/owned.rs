@@ -112,7 +112,10 @@ mod tests {
     #[test]
     fn entries_of_other_managers_operations_and_subresources_are_not_ours() {
         let owned = Owned::of(&live(), "us", None).unwrap();
-        assert_eq!(owned.fields["data"].fields.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(
+            owned.fields["data"].fields.keys().collect::<Vec<_>>(),
+            ["a", "b"]
+        );
         assert!(!owned.fields.contains_key("status"));
         let status = Owned::of(&live(), "us", Some("status")).unwrap();
         assert_eq!(status.fields.keys().collect::<Vec<_>>(), ["status"]);

@@ -27,7 +27,9 @@ fn parse(text: &str) -> Option<i128> {
         b'+' => (false, &text[1..]),
         _ => (false, text),
     };
-    let end = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let end = text
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
@@ -36,7 +38,8 @@ fn parse(text: &str) -> Option<i128> {
     let digits: i128 = format!("0{whole}{fraction}").parse().ok()?;
     let (factor, divisor) = scale(suffix)?;
     let numerator = digits.checked_mul(factor)?.checked_mul(1_000_000_000)?;
-    let denominator = divisor.checked_mul(10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?)?;
+    let denominator =
+        divisor.checked_mul(10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?)?;
     let nanos = numerator / denominator + i128::from(numerator % denominator != 0);
     Some(if negative { -nanos } else { nanos })
 }

@@ -22,7 +22,8 @@ fn anything() -> impl Strategy<Value = Value> {
     scalar().prop_recursive(2, 8, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 1..3).prop_map(Value::from),
-            btree_map("x[a-z]", inner, 1..3).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            btree_map("x[a-z]", inner, 1..3)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
         ]
     })
 }
@@ -35,7 +36,9 @@ fn object() -> impl Strategy<Value = Value> {
             .prop_map(|(name, values)| (name, json!(values)))
             .boxed();
         let list = ("l[a-c]", btree_map("[a-z]{2}", inner, 1..4)).prop_map(|(name, items)| {
-            let items = items.into_iter().map(|(key, value)| json!({"name": key, "f": value}));
+            let items = items
+                .into_iter()
+                .map(|(key, value)| json!({"name": key, "f": value}));
             (name, Value::Array(items.collect()))
         });
         prop::collection::vec(prop_oneof![field, atomic, set, list.boxed()], 1..5)
@@ -51,21 +54,31 @@ fn desired() -> impl Strategy<Value = Value> {
 fn fields_v1(name: &str, value: &Value) -> Value {
     match (name.chars().next(), value) {
         (Some('f' | '.'), Value::Object(fields)) => {
-            let below = fields.iter().map(|(name, value)| (format!("f:{name}"), fields_v1(name, value)));
+            let below = fields
+                .iter()
+                .map(|(name, value)| (format!("f:{name}"), fields_v1(name, value)));
             Value::Object(below.collect())
         }
         (Some('l'), Value::Array(items)) => {
             let below = items.iter().map(|item| {
-                let Value::Object(mut fields) = fields_v1("f", item) else { unreachable!() };
+                let Value::Object(mut fields) = fields_v1("f", item) else {
+                    unreachable!()
+                };
                 fields.insert("f:name".into(), json!({}));
                 fields.insert(".".into(), json!({}));
-                (format!("k:{}", json!({"name": item["name"]})), Value::Object(fields))
+                (
+                    format!("k:{}", json!({"name": item["name"]})),
+                    Value::Object(fields),
+                )
             });
             Value::Object(below.collect())
         }
-        (Some('s'), Value::Array(values)) => {
-            Value::Object(values.iter().map(|value| (format!("v:{value}"), json!({}))).collect())
-        }
+        (Some('s'), Value::Array(values)) => Value::Object(
+            values
+                .iter()
+                .map(|value| (format!("v:{value}"), json!({})))
+                .collect(),
+        ),
         _ => json!({}),
     }
 }
@@ -74,7 +87,9 @@ fn fields_v1(name: &str, value: &Value) -> Value {
 fn stored(name: &str, value: &Value) -> Value {
     match (name.chars().next(), value) {
         (Some('f' | '.'), Value::Object(fields)) => {
-            let own = fields.iter().map(|(name, value)| (name.clone(), stored(name, value)));
+            let own = fields
+                .iter()
+                .map(|(name, value)| (name.clone(), stored(name, value)));
             let mut all: Map<String, Value> = own.collect();
             all.insert("zz-foreign".into(), json!("theirs"));
             Value::Object(all)
@@ -84,9 +99,14 @@ fn stored(name: &str, value: &Value) -> Value {
             all.insert(0, json!({"name": "foreign-item", "f": 1}));
             Value::Array(all)
         }
-        (Some('s'), Value::Array(values)) => {
-            Value::Array(values.iter().rev().cloned().chain([json!("foreign-value")]).collect())
-        }
+        (Some('s'), Value::Array(values)) => Value::Array(
+            values
+                .iter()
+                .rev()
+                .cloned()
+                .chain([json!("foreign-value")])
+                .collect(),
+        ),
         _ => value.clone(),
     }
 }

@@ -35,13 +35,19 @@ pub struct Held {
 
 impl std::fmt::Debug for Elector {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Elector").field("config", &self.config).finish_non_exhaustive()
+        formatter
+            .debug_struct("Elector")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for Held {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Held").field("config", &self.elector.config).finish_non_exhaustive()
+        formatter
+            .debug_struct("Held")
+            .field("config", &self.elector.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,7 +57,13 @@ impl Elector {
     #[must_use]
     pub fn new(client: Client, config: LeaseConfig, fence: Fence) -> Self {
         let clock = Arc::clone(fence.clock());
-        Self { api: Api::namespaced(client, &config.namespace), config, fence, clock, observed: None }
+        Self {
+            api: Api::namespaced(client, &config.namespace),
+            config,
+            fence,
+            clock,
+            observed: None,
+        }
     }
 
     /// Waits until the Lease is held. Failures are logged and tried again.
@@ -60,11 +72,20 @@ impl Elector {
         loop {
             match self.attempt().await {
                 Ok(Some(lease)) => {
-                    tracing::info!(lease = self.config.name, identity = self.config.identity, "the lease is held");
-                    return Held { elector: self, lease };
+                    tracing::info!(
+                        lease = self.config.name,
+                        identity = self.config.identity,
+                        "the lease is held"
+                    );
+                    return Held {
+                        elector: self,
+                        lease,
+                    };
                 }
                 Ok(None) => failing = false,
-                Err(error) if failing => tracing::debug!(%error, "the lease cannot be read or written"),
+                Err(error) if failing => {
+                    tracing::debug!(%error, "the lease cannot be read or written")
+                }
                 Err(error) => {
                     failing = true;
                     tracing::warn!(lease = self.config.name, %error, "the lease cannot be read or written");
@@ -78,7 +99,12 @@ impl Elector {
     async fn attempt(&mut self) -> Result<Option<Lease>, kube::Error> {
         let Some(lease) = self.api.get_opt(&self.config.name).await? else {
             let start = self.clock.now();
-            let made = self.limited(self.api.create(&PostParams::default(), &record::new(&self.config))).await;
+            let made = self
+                .limited(
+                    self.api
+                        .create(&PostParams::default(), &record::new(&self.config)),
+                )
+                .await;
             return self.won(start, made);
         };
         if !self.is_free(&lease) {
@@ -86,7 +112,12 @@ impl Elector {
         }
         let start = self.clock.now();
         let next = record::taken(&lease, &self.config);
-        let taken = self.limited(self.api.replace(&self.config.name, &PostParams::default(), &next)).await;
+        let taken = self
+            .limited(
+                self.api
+                    .replace(&self.config.name, &PostParams::default(), &next),
+            )
+            .await;
         self.won(start, taken)
     }
 
@@ -108,8 +139,13 @@ impl Elector {
             None => true,
             Some(holder) if holder == self.config.identity => true,
             Some(_) => {
-                let since = self.observed.as_ref().map_or(now, |observed| observed.since);
-                let wait = record::promised(lease).unwrap_or_default().max(self.config.duration);
+                let since = self
+                    .observed
+                    .as_ref()
+                    .map_or(now, |observed| observed.since);
+                let wait = record::promised(lease)
+                    .unwrap_or_default()
+                    .max(self.config.duration);
                 now.saturating_sub(since) >= wait
             }
         }
@@ -117,7 +153,11 @@ impl Elector {
 
     /// Opens the fence after a write that started at `start`. A conflict means
     /// that another contender was faster.
-    fn won(&self, start: Duration, written: Result<Lease, kube::Error>) -> Result<Option<Lease>, kube::Error> {
+    fn won(
+        &self,
+        start: Duration,
+        written: Result<Lease, kube::Error>,
+    ) -> Result<Option<Lease>, kube::Error> {
         match written {
             Ok(lease) => {
                 self.fence.extend(start + self.config.renew_deadline());
@@ -129,7 +169,10 @@ impl Elector {
     }
 
     /// A request that nobody waits for longer than the renew deadline.
-    async fn limited<T>(&self, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    async fn limited<T>(
+        &self,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, kube::Error> {
         tokio::time::timeout(self.config.renew_deadline(), request)
             .await
             .unwrap_or_else(|elapsed| Err(kube::Error::Service(elapsed.into())))
@@ -157,7 +200,7 @@ impl Held {
                 }
                 Err(error) => {
                     tracing::warn!(lease = config.name, %error, "the lease could not be renewed yet");
-                    pause = config.retry_every();
+                    pause = config.retry_every() / 2;
                 }
             }
         }
@@ -172,18 +215,31 @@ impl Held {
         let Self { elector, lease } = self;
         elector.fence.close();
         let next = record::released(&lease);
-        elector.limited(elector.api.replace(&elector.config.name, &PostParams::default(), &next)).await?;
+        elector
+            .limited(
+                elector
+                    .api
+                    .replace(&elector.config.name, &PostParams::default(), &next),
+            )
+            .await?;
         Ok(())
     }
 
     /// One renewal; false when another process holds the Lease.
     async fn renew(&mut self) -> Result<bool, kube::Error> {
         let elector = &self.elector;
+        // Half of the time left, so that one lost answer leaves time for another attempt.
         let remaining = elector.fence.remaining();
+        let limit = (remaining / 2)
+            .max(elector.config.retry_every() / 4)
+            .min(remaining);
         let attempt = async {
             let start = elector.clock.now();
             let next = record::taken(&self.lease, &elector.config);
-            let written = elector.api.replace(&elector.config.name, &PostParams::default(), &next).await;
+            let written = elector
+                .api
+                .replace(&elector.config.name, &PostParams::default(), &next)
+                .await;
             if let Some(lease) = elector.won(start, written)? {
                 return Ok(Some(lease));
             }
@@ -196,10 +252,13 @@ impl Held {
             }
             let start = elector.clock.now();
             let next = record::taken(&current, &elector.config);
-            let written = elector.api.replace(&elector.config.name, &PostParams::default(), &next).await;
+            let written = elector
+                .api
+                .replace(&elector.config.name, &PostParams::default(), &next)
+                .await;
             elector.won(start, written)
         };
-        let renewed = tokio::time::timeout(remaining, attempt)
+        let renewed = tokio::time::timeout(limit, attempt)
             .await
             .unwrap_or_else(|elapsed| Err(kube::Error::Service(elapsed.into())))?;
         match renewed {

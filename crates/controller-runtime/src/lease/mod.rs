@@ -12,6 +12,9 @@ mod record;
 
 pub use elector::{Elector, Held};
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 /// Which Lease, under which name, and how long it lasts.
@@ -51,7 +54,10 @@ impl LeaseConfig {
 /// random number.
 #[must_use]
 pub fn identity() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     let random = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
     format!("{host}_{random:016x}")
 }

@@ -13,7 +13,9 @@ use super::LeaseConfig;
 /// The holder named, if any.
 pub(super) fn holder(lease: &Lease) -> Option<&str> {
     let spec = lease.spec.as_ref()?;
-    spec.holder_identity.as_deref().filter(|holder| !holder.is_empty())
+    spec.holder_identity
+        .as_deref()
+        .filter(|holder| !holder.is_empty())
 }
 
 /// The duration that the holder promised to renew within.
@@ -43,11 +45,20 @@ pub(super) fn taken(lease: &Lease, config: &LeaseConfig) -> Lease {
     let before = lease.spec.clone().unwrap_or_default();
     let mut next = lease.clone();
     next.spec = Some(if holder(lease) == Some(config.identity.as_str()) {
-        LeaseSpec { acquire_time: before.acquire_time, lease_transitions: before.lease_transitions, ..held(config) }
+        LeaseSpec {
+            acquire_time: before.acquire_time,
+            lease_transitions: before.lease_transitions,
+            ..held(config)
+        }
     } else {
         LeaseSpec {
             acquire_time: Some(now()),
-            lease_transitions: Some(before.lease_transitions.unwrap_or_default().saturating_add(1)),
+            lease_transitions: Some(
+                before
+                    .lease_transitions
+                    .unwrap_or_default()
+                    .saturating_add(1),
+            ),
             ..held(config)
         }
     });

@@ -2,27 +2,26 @@
 //! and what a failure or panic of one visit means for the others.
 
 mod primaries;
+#[cfg(test)]
+mod tests;
 mod visit;
 
 use std::{
-    collections::HashSet, fmt::Debug, future::Future, hash::Hash, pin::pin, sync::Arc, task::Poll, time::Duration,
+    collections::HashSet, future::Future, hash::Hash, pin::pin, sync::Arc, task::Poll,
+    time::Duration,
 };
 
 use futures::{Stream, StreamExt, channel::mpsc, future, stream};
-use kube::{
-    Resource,
-    core::NamespaceResourceScope,
-    runtime::{
-        reflector::ObjectRef,
-        scheduler::{ScheduleRequest, Scheduler, scheduler},
-    },
+use kube::runtime::{
+    reflector::ObjectRef,
+    scheduler::{ScheduleRequest, Scheduler, scheduler},
 };
-use serde::de::DeserializeOwned;
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
     backoff::Backoff,
     fence::LeaseLost,
+    kinds::Readable,
     metrics::{Metrics, ReconcileMetrics, ReconcileResult},
     readiness::Readiness,
     watch::{Primaries, Primary, Triggers},
@@ -46,13 +45,7 @@ pub enum Outcome {
 #[async_trait::async_trait]
 pub trait Reconcile: Send + Sync + 'static {
     /// The kind that is reconciled.
-    type Object: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static;
+    type Object: Readable;
 
     /// Makes the world fit one object. Never runs twice at the same time for
     /// the same object.
@@ -84,9 +77,9 @@ pub struct RunOptions {
 /// Why [`run`] ended without being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The watch of the primaries, or all triggers, ended, which must not happen.
-    #[error("the watches ended")]
-    WatchesEnded,
+    /// The watch of the primaries ended, which must not happen.
+    #[error("the watch of the primaries ended")]
+    WatchEnded,
     /// A write was stopped because the leader lease is lost.
     #[error(transparent)]
     LeaseLost(#[from] LeaseLost),
@@ -108,16 +101,33 @@ pub async fn run<R: Reconcile>(
     let store = primary.store();
     let backoff = Arc::new(Backoff::default());
     let (later, delayed) = mpsc::unbounded();
-    let changed = primaries::significant_changes(Arc::clone(&reconciler), Arc::clone(&backoff), primary);
+    let changed =
+        primaries::significant_changes(Arc::clone(&reconciler), Arc::clone(&backoff), primary);
     let triggers = stream::select_all(triggers).chain(stream::pending());
-    let requests = stream::select(
-        stream::select(changed, triggers).map(|object| ScheduleRequest { message: object, run_at: Instant::now() }),
-        delayed,
-    );
+    let at_once = |object| {
+        Some(ScheduleRequest {
+            message: object,
+            run_at: Instant::now(),
+        })
+    };
+    // The end of the primary watch, marked by nothing, ends all of it.
+    let changed = changed.map(at_once).chain(stream::iter([None]));
+    let others = stream::select(triggers.map(at_once), delayed.map(Some));
+    let requests = stream::select(changed, others)
+        .take_while(|request| future::ready(request.is_some()))
+        .filter_map(future::ready);
     let metrics = options.metrics.reconciles();
-    Loop { reconciler, store, backoff, later, metrics, running: HashSet::new(), visits: JoinSet::new() }
-        .until(shutdown, requests, options)
-        .await
+    Loop {
+        reconciler,
+        store,
+        backoff,
+        later,
+        metrics,
+        running: HashSet::new(),
+        visits: JoinSet::new(),
+    }
+    .until(shutdown, requests, options)
+    .await
 }
 
 type Request<K> = ScheduleRequest<ObjectRef<K>>;
@@ -161,7 +171,7 @@ impl<R: Reconcile> Loop<R> {
                 () = &mut ready, if !is_ready => is_ready = true,
                 next = next(queue.as_mut(), may_start, &self.running) => match next {
                     Some(object) => self.begin(object),
-                    None => break Err(RunError::WatchesEnded),
+                    None => break Err(RunError::WatchEnded),
                 },
             }
         };
@@ -178,12 +188,17 @@ impl<R: Reconcile> Loop<R> {
         };
         self.running.insert(key.clone());
         self.metrics.set_running(self.running.len());
-        self.visits.spawn(visit(Arc::clone(&self.reconciler), key, object));
+        self.visits
+            .spawn(visit(Arc::clone(&self.reconciler), key, object));
     }
 
     /// Takes in the result of a visit; true when the leader lease is lost.
     fn ended(&mut self, visit: Visit<R::Object>) -> bool {
-        let Visit { key, result, duration } = visit;
+        let Visit {
+            key,
+            result,
+            duration,
+        } = visit;
         self.running.remove(&key);
         self.metrics.set_running(self.running.len());
         let (counted, after, lost) = match result {
@@ -206,7 +221,10 @@ impl<R: Reconcile> Loop<R> {
             self.reconciler.gone(namespace, &key.name);
         } else if let Some(after) = after {
             // The receiver lives as long as the loop.
-            let _ = self.later.unbounded_send(ScheduleRequest { message: key, run_at: Instant::now() + after });
+            let _ = self.later.unbounded_send(ScheduleRequest {
+                message: key,
+                run_at: Instant::now() + after,
+            });
         }
         self.metrics.set_backing_off(self.backoff.len());
         lost
@@ -215,7 +233,10 @@ impl<R: Reconcile> Loop<R> {
     async fn finish(mut self) {
         let all_ended = async { while self.visits.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, all_ended).await.is_err() {
-            tracing::warn!(left = self.visits.len(), "reconciles did not end in time and are cut off");
+            tracing::warn!(
+                left = self.visits.len(),
+                "reconciles did not end in time and are cut off"
+            );
             self.visits.shutdown().await;
         }
     }
@@ -233,7 +254,10 @@ where
 {
     future::poll_fn(|context| {
         if may_start {
-            queue.as_mut().hold_unless(|object| !running.contains(object)).poll_next_unpin(context)
+            queue
+                .as_mut()
+                .hold_unless(|object| !running.contains(object))
+                .poll_next_unpin(context)
         } else {
             match queue.as_mut().hold().poll_next_unpin(context) {
                 Poll::Ready(None) => Poll::Ready(None),

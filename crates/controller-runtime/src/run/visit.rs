@@ -52,7 +52,10 @@ pub(super) async fn visit<R: Reconcile>(
     );
     let start = Instant::now();
     let result = async {
-        match AssertUnwindSafe(reconciler.reconcile(object)).catch_unwind().await {
+        match AssertUnwindSafe(reconciler.reconcile(object))
+            .catch_unwind()
+            .await
+        {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(error)) => {
                 let lease_lost = LeaseLost::is_cause_of(error.as_ref());
@@ -67,7 +70,11 @@ pub(super) async fn visit<R: Reconcile>(
     }
     .instrument(span)
     .await;
-    Visit { key, result, duration: start.elapsed() }
+    Visit {
+        key,
+        result,
+        duration: start.elapsed(),
+    }
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

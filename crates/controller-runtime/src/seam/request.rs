@@ -95,7 +95,10 @@ impl Request {
                 _ => Verb::Other,
             }
         };
-        let changes = matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
+        let changes = matches!(
+            *method,
+            Method::POST | Method::PUT | Method::PATCH | Method::DELETE
+        );
         let is_review = method == Method::POST
             && target.resource.ends_with("reviews")
             && (target.group == "authorization.k8s.io" || target.group == "authentication.k8s.io");
@@ -136,7 +139,10 @@ struct Target {
 impl Target {
     /// Paths: <https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris>
     fn of(path: &str) -> Self {
-        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let segments: Vec<&str> = path
+            .split('/')
+            .filter(|segment| !segment.is_empty())
+            .collect();
         let (group, rest) = match segments.as_slice() {
             ["api", _, rest @ ..] => ("", rest),
             ["apis", group, _, rest @ ..] => (*group, rest),
@@ -144,7 +150,11 @@ impl Target {
         };
         let rest = match rest {
             ["namespaces", _, sub @ ("status" | "finalize")] => {
-                return Self { group: group.to_owned(), resource: format!("namespaces/{sub}"), named: true };
+                return Self {
+                    group: group.to_owned(),
+                    resource: format!("namespaces/{sub}"),
+                    named: true,
+                };
             }
             ["namespaces", _, rest @ ..] if !rest.is_empty() => rest,
             rest => rest,
@@ -155,7 +165,11 @@ impl Target {
             [resource, _name] => ((*resource).to_owned(), true),
             [resource, _name, sub @ ..] => (format!("{resource}/{}", sub.join("/")), true),
         };
-        Self { group: group.to_owned(), resource, named }
+        Self {
+            group: group.to_owned(),
+            resource,
+            named,
+        }
     }
 }
 
@@ -164,7 +178,11 @@ mod tests {
     use super::*;
 
     fn read(method: &str, uri: &str) -> Request {
-        let request = http::Request::builder().method(method).uri(uri).body(()).unwrap();
+        let request = http::Request::builder()
+            .method(method)
+            .uri(uri)
+            .body(())
+            .unwrap();
         Request::of(&request)
     }
 
@@ -173,28 +191,78 @@ mod tests {
         let cases = [
             ("GET", "/api/v1/namespaces", Verb::List, "namespaces"),
             ("GET", "/api/v1/namespaces/a", Verb::Get, "namespaces"),
-            ("PUT", "/api/v1/namespaces/a/finalize", Verb::Update, "namespaces/finalize"),
-            ("GET", "/api/v1/namespaces/a/pods?limit=500", Verb::List, "pods"),
+            (
+                "PUT",
+                "/api/v1/namespaces/a/finalize",
+                Verb::Update,
+                "namespaces/finalize",
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/a/pods?limit=500",
+                Verb::List,
+                "pods",
+            ),
             ("GET", "/api/v1/pods?watch=true&x=1", Verb::Watch, "pods"),
             ("GET", "/api/v1/namespaces/a/pods/b", Verb::Get, "pods"),
-            ("GET", "/api/v1/namespaces/a/pods/b/log?follow=true", Verb::Get, "pods/log"),
-            ("PATCH", "/apis/apps/v1/namespaces/a/statefulsets/b?fieldManager=m", Verb::Patch, "statefulsets"),
-            ("PATCH", "/apis/g.io/v1/namespaces/a/things/b/status", Verb::Patch, "things/status"),
-            ("POST", "/api/v1/namespaces/a/secrets", Verb::Create, "secrets"),
-            ("DELETE", "/api/v1/namespaces/a/secrets/b", Verb::Delete, "secrets"),
-            ("DELETE", "/api/v1/namespaces/a/secrets", Verb::DeleteCollection, "secrets"),
+            (
+                "GET",
+                "/api/v1/namespaces/a/pods/b/log?follow=true",
+                Verb::Get,
+                "pods/log",
+            ),
+            (
+                "PATCH",
+                "/apis/apps/v1/namespaces/a/statefulsets/b?fieldManager=m",
+                Verb::Patch,
+                "statefulsets",
+            ),
+            (
+                "PATCH",
+                "/apis/g.io/v1/namespaces/a/things/b/status",
+                Verb::Patch,
+                "things/status",
+            ),
+            (
+                "POST",
+                "/api/v1/namespaces/a/secrets",
+                Verb::Create,
+                "secrets",
+            ),
+            (
+                "DELETE",
+                "/api/v1/namespaces/a/secrets/b",
+                Verb::Delete,
+                "secrets",
+            ),
+            (
+                "DELETE",
+                "/api/v1/namespaces/a/secrets",
+                Verb::DeleteCollection,
+                "secrets",
+            ),
             ("GET", "/apis/apps/v1", Verb::Other, ""),
             ("GET", "/version", Verb::Other, ""),
         ];
         for (method, uri, verb, resource) in cases {
             let request = read(method, uri);
-            assert_eq!((request.verb, request.resource.as_str()), (verb, resource), "{method} {uri}");
+            assert_eq!(
+                (request.verb, request.resource.as_str()),
+                (verb, resource),
+                "{method} {uri}"
+            );
         }
     }
 
     #[test]
     fn reviews_are_no_writes() {
-        assert!(!read("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").is_write);
+        assert!(
+            !read(
+                "POST",
+                "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+            )
+            .is_write
+        );
         assert!(!read("POST", "/apis/authentication.k8s.io/v1/tokenreviews").is_write);
         assert!(read("POST", "/api/v1/namespaces/a/secrets").is_write);
         assert!(read("POST", "/apis/example.org/v1/namespaces/a/codereviews").is_write);

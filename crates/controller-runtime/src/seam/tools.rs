@@ -31,7 +31,10 @@ impl Counter {
     /// A counter that counts requests for Leases too.
     #[must_use]
     pub fn with_leases() -> Self {
-        Self { with_leases: true, ..Self::default() }
+        Self {
+            with_leases: true,
+            ..Self::default()
+        }
     }
 
     /// Number of writes sent.
@@ -49,18 +52,28 @@ impl Counter {
     /// Number of requests sent with this verb.
     #[must_use]
     pub fn of(&self, verb: Verb) -> u64 {
-        self.counts().iter().filter(|((counted, _), _)| *counted == verb).map(|(_, count)| count).sum()
+        self.counts()
+            .iter()
+            .filter(|((counted, _), _)| *counted == verb)
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// Every (verb, path) seen and how often.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(Verb, String), u64> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Starts again at zero.
     pub fn reset(&self) {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         self.writes.store(0, Ordering::SeqCst);
     }
 }
@@ -70,7 +83,12 @@ impl Seam for Counter {
     async fn before(&self, request: &Request) -> Before {
         if self.with_leases || !request.is_lease() {
             let key = (request.verb, request.path.clone());
-            *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
+            *self
+                .counts
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(key)
+                .or_default() += 1;
             if request.is_write {
                 self.writes.fetch_add(1, Ordering::SeqCst);
             }
@@ -94,7 +112,11 @@ impl CrashAfter {
     /// before it is sent.
     #[must_use]
     pub fn writes(writes: u64) -> Self {
-        Self { left: AtomicU64::new(writes), lose_last_answer: false, crashed: AtomicBool::new(false) }
+        Self {
+            left: AtomicU64::new(writes),
+            lose_last_answer: false,
+            crashed: AtomicBool::new(false),
+        }
     }
 
     /// `writes` writes reach the server, but the answer of the last one is
@@ -102,7 +124,11 @@ impl CrashAfter {
     /// the same as [`CrashAfter::writes`] with 0.
     #[must_use]
     pub fn losing_the_answer_of(writes: u64) -> Self {
-        Self { left: AtomicU64::new(writes), lose_last_answer: true, crashed: AtomicBool::new(false) }
+        Self {
+            left: AtomicU64::new(writes),
+            lose_last_answer: true,
+            crashed: AtomicBool::new(false),
+        }
     }
 
     /// Whether the crash has happened.
@@ -123,7 +149,9 @@ impl Seam for CrashAfter {
         }
         let taken = self
             .left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
         match taken {
             Err(_) => {
                 self.crashed.store(true, Ordering::SeqCst);
@@ -139,7 +167,11 @@ impl Seam for CrashAfter {
     }
 
     async fn after(&self, _request: &Request, _status: StatusCode) -> After {
-        if self.crashed() { After::Cut } else { After::Pass }
+        if self.crashed() {
+            After::Cut
+        } else {
+            After::Pass
+        }
     }
 }
 
@@ -167,7 +199,11 @@ impl Seam for Chain {
                 other @ (Before::Answer(..) | Before::Cut) => return other,
             }
         }
-        if delay.is_zero() { Before::Pass } else { Before::Delay(delay) }
+        if delay.is_zero() {
+            Before::Pass
+        } else {
+            Before::Delay(delay)
+        }
     }
 
     async fn after(&self, request: &Request, status: StatusCode) -> After {

@@ -6,13 +6,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use kube::{
-    Resource,
-    core::{DeserializeGuard, ObjectMeta},
-    runtime::watcher::Event,
-};
+use kube::{Resource, core::ObjectMeta, runtime::watcher::Event};
 
-use super::WatchOptions;
+use super::{WatchOptions, guard::Guard};
 use crate::Scope;
 
 /// Namespace and name.
@@ -33,8 +29,6 @@ pub(crate) struct Change<K> {
     pub(crate) object: Option<Arc<K>>,
     /// Whether the object is gone.
     pub(crate) gone: bool,
-    /// Whether one of our own writes had told us already.
-    pub(crate) known: bool,
 }
 
 pub(crate) struct Cache<K> {
@@ -60,6 +54,8 @@ struct Seen<K> {
     raw_version: String,
     meta: Arc<ObjectMeta>,
     object: Option<Arc<K>>,
+    /// Why it cannot be decoded.
+    error: Option<String>,
 }
 
 /// One watch: all events up to `position` were delivered.
@@ -72,7 +68,11 @@ struct Collection {
 
 impl<K> Default for Slot<K> {
     fn default() -> Self {
-        Self { seen: None, mine: None, hidden: false }
+        Self {
+            seen: None,
+            mine: None,
+            hidden: false,
+        }
     }
 }
 
@@ -81,9 +81,18 @@ where
     K: Resource<DynamicType = ()>,
 {
     pub(crate) fn new(scope: Scope, options: WatchOptions) -> Self {
-        let collections = (0..scope.collections()).map(|_| Collection::default()).collect();
-        let state = RwLock::new(State { slots: HashMap::new(), collections });
-        Self { scope, options, state }
+        let collections = (0..scope.collections())
+            .map(|_| Collection::default())
+            .collect();
+        let state = RwLock::new(State {
+            slots: HashMap::new(),
+            collections,
+        });
+        Self {
+            scope,
+            options,
+            state,
+        }
     }
 
     /// Newest known state of an object; `None` when nothing is known.
@@ -116,8 +125,11 @@ where
         let object = Arc::new(object);
         let meta = object.meta();
         let (Some(version), Some(index)) = (
-            meta.resource_version.as_deref().and_then(|version| version.parse::<Version>().ok()),
-            self.scope.collection_of(meta.namespace.as_deref().unwrap_or_default()),
+            meta.resource_version
+                .as_deref()
+                .and_then(|version| version.parse::<Version>().ok()),
+            self.scope
+                .collection_of(meta.namespace.as_deref().unwrap_or_default()),
         ) else {
             return object;
         };
@@ -152,7 +164,7 @@ where
 
     /// Takes in an event of the collection with this index. The second value
     /// says whether every collection has been listed once.
-    pub(crate) fn take(&self, index: usize, event: Event<DeserializeGuard<K>>) -> (Vec<Change<K>>, bool) {
+    pub(crate) fn take(&self, index: usize, event: Event<Guard<K>>) -> (Vec<Change<K>>, bool) {
         let mut state = self.write();
         let changes = match event {
             Event::Init => {
@@ -168,7 +180,9 @@ where
                 }
                 state.see(key, seen).into_iter().collect()
             }
-            Event::InitDone => state.listed(index, |key| self.scope.collection_of(&key.0) == Some(index)),
+            Event::InitDone => {
+                state.listed(index, |key| self.scope.collection_of(&key.0) == Some(index))
+            }
             Event::Apply(object) => {
                 let seen = self.seen(object);
                 let version = seen.version;
@@ -180,45 +194,57 @@ where
                 let seen = self.seen(object);
                 let key = key_of(&seen.meta);
                 state.advance(index, seen.version);
-                state.slots.remove(&key);
-                vec![Change { key, meta: seen.meta, object: None, gone: true, known: false }]
+                // A successor that we made ourselves stays known.
+                let successor = state.slots.remove(&key).and_then(|slot| slot.mine);
+                if let Some(mine) = successor.filter(|(version, _)| *version > seen.version) {
+                    state.slots.entry(key.clone()).or_default().mine = Some(mine);
+                }
+                vec![Change {
+                    key,
+                    meta: seen.meta,
+                    object: None,
+                    gone: true,
+                }]
             }
         };
-        (changes, state.collections.iter().all(|collection| collection.synced))
+        (
+            changes,
+            state.collections.iter().all(|collection| collection.synced),
+        )
     }
 
-    fn seen(&self, guarded: DeserializeGuard<K>) -> Seen<K> {
+    fn seen(&self, guarded: Guard<K>) -> Seen<K> {
+        let mut error = None;
         let (object, mut meta) = match guarded.0 {
             Ok(mut object) => {
                 self.trim(object.meta_mut());
                 let meta = object.meta().clone();
                 (Some(Arc::new(object)), meta)
             }
-            Err(invalid) => (None, self.undecodable(invalid.metadata, &invalid.error)),
+            Err(undecodable) => {
+                error = Some(undecodable.error);
+                (None, undecodable.metadata)
+            }
         };
         meta.managed_fields = None;
         let raw_version = meta.resource_version.clone().unwrap_or_default();
-        Seen { version: raw_version.parse().unwrap_or_default(), raw_version, meta: Arc::new(meta), object }
-    }
-
-    /// Says once per revision that an object cannot be decoded.
-    fn undecodable(&self, meta: ObjectMeta, error: &str) -> ObjectMeta {
-        tracing::warn!(
-            kind = %K::kind(&()),
-            namespace = meta.namespace.as_deref().unwrap_or_default(),
-            name = meta.name.as_deref().unwrap_or_default(),
-            resource_version = meta.resource_version.as_deref().unwrap_or_default(),
+        Seen {
+            version: raw_version.parse().unwrap_or_default(),
+            raw_version,
+            meta: Arc::new(meta),
+            object,
             error,
-            "the object cannot be decoded and is left alone"
-        );
-        meta
+        }
     }
 
     /// Keeps only the managedFields entries that we compare with.
     pub(crate) fn trim(&self, meta: &mut ObjectMeta) {
         if let Some(entries) = &mut meta.managed_fields {
             entries.retain(|entry| {
-                entry.manager.as_deref().is_some_and(|manager| self.options.managers.contains(&manager))
+                entry
+                    .manager
+                    .as_deref()
+                    .is_some_and(|manager| self.options.managers.contains(&manager))
             });
         }
     }
@@ -236,21 +262,29 @@ impl<K> Slot<K> {
     fn current(&self, position: Version) -> Option<Arc<K>> {
         let seen_version = self.seen.as_ref().map_or(0, |seen| seen.version);
         match &self.mine {
-            Some((version, object)) if *version > position && *version > seen_version => Some(Arc::clone(object)),
+            Some((version, object)) if *version > position && *version > seen_version => {
+                Some(Arc::clone(object))
+            }
             _ if self.hidden => None,
             _ => self.seen.as_ref().and_then(|seen| seen.object.clone()),
         }
     }
 }
 
-impl<K> State<K> {
+impl<K: Resource<DynamicType = ()>> State<K> {
     /// Stores what the watch shows; tells of it unless it is old news.
     fn see(&mut self, key: Key, seen: Seen<K>) -> Option<Change<K>> {
         let slot = self.slots.entry(key.clone()).or_default();
         slot.hidden = false;
-        let repeated = slot.seen.as_ref().is_some_and(|before| before.raw_version == seen.raw_version);
-        let known = slot.mine.as_ref().is_some_and(|(version, _)| *version == seen.version);
-        if slot.mine.as_ref().is_some_and(|(version, _)| *version <= seen.version) {
+        let repeated = slot
+            .seen
+            .as_ref()
+            .is_some_and(|before| before.raw_version == seen.raw_version);
+        if slot
+            .mine
+            .as_ref()
+            .is_some_and(|(version, _)| *version <= seen.version)
+        {
             slot.mine = None;
         }
         let change = Change {
@@ -258,8 +292,10 @@ impl<K> State<K> {
             meta: Arc::clone(&seen.meta),
             object: seen.object.clone(),
             gone: false,
-            known: known && seen.object.is_some(),
         };
+        if !repeated && let Some(error) = &seen.error {
+            undecodable::<K>(&seen.meta, error);
+        }
         slot.seen = Some(seen);
         (!repeated).then_some(change)
     }
@@ -286,13 +322,22 @@ impl<K> State<K> {
                 return true;
             }
             if keys.contains(key) {
-                if slot.mine.as_ref().is_some_and(|(version, _)| *version <= position) {
+                if slot
+                    .mine
+                    .as_ref()
+                    .is_some_and(|(version, _)| *version <= position)
+                {
                     slot.mine = None;
                 }
                 return true;
             }
             if let Some(seen) = slot.seen.take() {
-                changes.push(Change { key: key.clone(), meta: seen.meta, object: None, gone: true, known: false });
+                changes.push(Change {
+                    key: key.clone(),
+                    meta: seen.meta,
+                    object: None,
+                    gone: true,
+                });
             }
             // An object of ours that the list lacks may exist or not: a read by name tells.
             false
@@ -302,5 +347,22 @@ impl<K> State<K> {
 }
 
 pub(crate) fn key_of(meta: &ObjectMeta) -> Key {
-    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+    (
+        meta.namespace.clone().unwrap_or_default(),
+        meta.name.clone().unwrap_or_default(),
+    )
+}
+
+/// Says that an object cannot be decoded. Errors of the decoder quote values,
+/// which must not happen to Secrets.
+fn undecodable<K: Resource<DynamicType = ()>>(meta: &ObjectMeta, error: &str) {
+    let kind = K::kind(&());
+    tracing::warn!(
+        %kind,
+        namespace = meta.namespace.as_deref().unwrap_or_default(),
+        name = meta.name.as_deref().unwrap_or_default(),
+        resource_version = meta.resource_version.as_deref().unwrap_or_default(),
+        error = if kind == "Secret" { "not shown" } else { error },
+        "the object cannot be decoded and is left alone"
+    );
 }

@@ -22,19 +22,26 @@ const CALM: Duration = Duration::from_secs(120);
 
 /// Events of one collection, without end. A failed watch pauses with jitter
 /// and goes on where it was; failures are logged when they begin.
-pub(super) fn events<T>(name: String, api: Api<T>, config: Config) -> impl Stream<Item = Event<T>> + Send
+pub(super) fn events<T>(
+    name: String,
+    api: Api<T>,
+    config: Config,
+) -> impl Stream<Item = Event<T>> + Send
 where
     T: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let watcher = watcher::watcher(api, config).boxed();
-    stream::unfold((watcher, Pauses::new(name)), |(mut watcher, mut pauses)| async move {
-        loop {
-            match watcher.next().await? {
-                Ok(event) => return Some((event, (watcher, pauses))),
-                Err(error) => pauses.pause_after(&error).await,
+    stream::unfold(
+        (watcher, Pauses::new(name)),
+        |(mut watcher, mut pauses)| async move {
+            loop {
+                match watcher.next().await? {
+                    Ok(event) => return Some((event, (watcher, pauses))),
+                    Err(error) => pauses.pause_after(&error).await,
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 struct Pauses {
@@ -45,7 +52,11 @@ struct Pauses {
 
 impl Pauses {
     fn new(name: String) -> Self {
-        Self { name, backoff: Self::fresh(), last_failure: None }
+        Self {
+            name,
+            backoff: Self::fresh(),
+            last_failure: None,
+        }
     }
 
     fn fresh() -> ExponentialBackoff {
@@ -58,7 +69,9 @@ impl Pauses {
     }
 
     async fn pause_after(&mut self, error: &watcher::Error) {
-        let calm = self.last_failure.is_none_or(|last| last.elapsed() > CALM + UNKNOWN_KIND_PAUSE);
+        let calm = self
+            .last_failure
+            .is_none_or(|last| last.elapsed() > CALM + UNKNOWN_KIND_PAUSE);
         if calm {
             self.backoff = Self::fresh();
         }

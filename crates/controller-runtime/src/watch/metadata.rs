@@ -8,13 +8,13 @@ use futures::{
 };
 use kube::{
     Api, Resource,
-    core::{NamespaceResourceScope, PartialObjectMeta},
+    core::PartialObjectMeta,
     runtime::{reflector::ObjectRef, watcher::Event},
 };
 use serde::de::DeserializeOwned;
 
 use super::{References, Triggers, WatchOptions, events::events};
-use crate::Context;
+use crate::{Context, kinds::Readable};
 
 /// Watches the metadata of every `K` in the scope and hands each object that
 /// appears, changes or goes to `concerns`. Nothing is stored, so what was
@@ -26,12 +26,7 @@ pub fn metadata_triggers<K, P>(
     concerns: impl Fn(&PartialObjectMeta<K>) -> Vec<ObjectRef<P>> + Send + 'static,
 ) -> Triggers<P>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + 'static,
+    K: Readable,
     P: Resource<DynamicType = ()> + 'static,
 {
     let apis = context.scope.apis(&context.client);
@@ -63,14 +58,13 @@ where
 /// that refer to the object by kind, namespace and name. After an
 /// interruption in which events may have been lost, every primary that refers
 /// to an object of this kind is woken.
-pub fn reference_triggers<K, P>(context: &Context, options: WatchOptions, references: References<P>) -> Triggers<P>
+pub fn reference_triggers<K, P>(
+    context: &Context,
+    options: WatchOptions,
+    references: References<P>,
+) -> Triggers<P>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + 'static,
+    K: Readable,
     P: Resource<DynamicType = ()> + Send + Sync + 'static,
 {
     let apis = context.scope.apis::<PartialObjectMeta<K>>(&context.client);
@@ -103,9 +97,15 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     P: Resource<DynamicType = ()> + 'static,
 {
-    let name = options.name.clone().unwrap_or_else(|| format!("{} (metadata)", K::plural(&())));
+    let name = options
+        .name
+        .clone()
+        .unwrap_or_else(|| format!("{} (metadata)", K::plural(&())));
     let gate = (!options.optional).then(|| context.readiness.register(&name));
-    let watches = apis.into_iter().enumerate().map(|(index, api)| tagged(index, &name, api, &options));
+    let watches = apis
+        .into_iter()
+        .enumerate()
+        .map(|(index, api)| tagged(index, &name, api, &options));
     let mut listed = vec![false; watches.len()];
     stream::select_all(watches)
         .flat_map(move |(index, event)| {
@@ -130,9 +130,16 @@ where
 
 type Tagged<K> = BoxStream<'static, (usize, Event<PartialObjectMeta<K>>)>;
 
-fn tagged<K>(index: usize, name: &str, api: Api<PartialObjectMeta<K>>, options: &WatchOptions) -> Tagged<K>
+fn tagged<K>(
+    index: usize,
+    name: &str,
+    api: Api<PartialObjectMeta<K>>,
+    options: &WatchOptions,
+) -> Tagged<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    events(name.to_owned(), api, options.config()).map(move |event| (index, event)).boxed()
+    events(name.to_owned(), api, options.config())
+        .map(move |event| (index, event))
+        .boxed()
 }

@@ -1,9 +1,14 @@
 //! Watches: stores of our own objects, and store-less triggers for foreign ones.
 
 pub(crate) mod cache;
+#[cfg(test)]
+mod cache_tests;
 mod events;
+pub(crate) mod guard;
 mod metadata;
 mod references;
+#[cfg(test)]
+mod stream_tests;
 mod watched;
 
 pub use metadata::{cluster_metadata_triggers, metadata_triggers, reference_triggers};
@@ -42,7 +47,9 @@ impl WatchOptions {
     /// of these field managers are kept.
     #[must_use]
     pub fn owned(managers: &'static [&'static str]) -> Self {
-        Self::all().labelled(MANAGED_BY_SELECTOR.0, MANAGED_BY_SELECTOR.1).managers(managers)
+        Self::all()
+            .labelled(MANAGED_BY_SELECTOR.0, MANAGED_BY_SELECTOR.1)
+            .managers(managers)
     }
 
     /// Objects with this label value only, besides what was asked before.
@@ -76,10 +83,15 @@ impl WatchOptions {
 
     fn config(&self) -> kube::runtime::watcher::Config {
         let config = kube::runtime::watcher::Config::default();
-        if self.selector.selects_all() { config } else { config.labels(&self.selector.to_string()) }
+        if self.selector.selects_all() {
+            config
+        } else {
+            config.labels(&self.selector.to_string())
+        }
     }
 
     fn selects(&self, labels: Option<&std::collections::BTreeMap<String, String>>) -> bool {
-        self.selector.matches(labels.unwrap_or(&std::collections::BTreeMap::new()))
+        self.selector
+            .matches(labels.unwrap_or(&std::collections::BTreeMap::new()))
     }
 }

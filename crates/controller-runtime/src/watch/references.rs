@@ -28,14 +28,20 @@ impl<P: Resource<DynamicType = ()>> Clone for References<P> {
 
 impl<P: Resource<DynamicType = ()>> Default for References<P> {
     fn default() -> Self {
-        Self(Arc::new(RwLock::new(Index { by_target: HashMap::new(), by_primary: HashMap::new() })))
+        Self(Arc::new(RwLock::new(Index {
+            by_target: HashMap::new(),
+            by_primary: HashMap::new(),
+        })))
     }
 }
 
 impl<P: Resource<DynamicType = ()>> std::fmt::Debug for References<P> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let index = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        formatter.debug_struct("References").field("targets", &index.by_target.len()).finish()
+        formatter
+            .debug_struct("References")
+            .field("targets", &index.by_target.len())
+            .finish()
     }
 }
 
@@ -48,8 +54,11 @@ impl<P: Resource<DynamicType = ()>> References<P> {
 
     /// Replaces everything that a primary refers to, each as kind, namespace
     /// and name.
-    pub fn set<S, N, M>(&self, primary: &ObjectRef<P>, references: impl IntoIterator<Item = (S, N, M)>)
-    where
+    pub fn set<S, N, M>(
+        &self,
+        primary: &ObjectRef<P>,
+        references: impl IntoIterator<Item = (S, N, M)>,
+    ) where
         S: Into<Cow<'static, str>>,
         N: Into<String>,
         M: Into<String>,
@@ -64,22 +73,37 @@ impl<P: Resource<DynamicType = ()>> References<P> {
             return;
         }
         for target in &targets {
-            index.by_target.entry(target.clone()).or_default().insert(primary.clone());
+            index
+                .by_target
+                .entry(target.clone())
+                .or_default()
+                .insert(primary.clone());
         }
         index.by_primary.insert(primary.clone(), targets);
     }
 
     /// Forgets a primary.
     pub fn remove(&self, primary: &ObjectRef<P>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).clear(primary);
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear(primary);
     }
 
     /// Primaries that refer to this object.
     #[must_use]
     pub fn lookup(&self, kind: &str, namespace: &str, name: &str) -> Vec<ObjectRef<P>> {
-        let target = (Cow::Owned(kind.to_owned()), namespace.to_owned(), name.to_owned());
+        let target = (
+            Cow::Owned(kind.to_owned()),
+            namespace.to_owned(),
+            name.to_owned(),
+        );
         let index = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        index.by_target.get(&target).map(|primaries| primaries.iter().cloned().collect()).unwrap_or_default()
+        index
+            .by_target
+            .get(&target)
+            .map(|primaries| primaries.iter().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Primaries that refer to any object of this kind.
@@ -122,8 +146,14 @@ mod tests {
     #[test]
     fn a_new_set_replaces_the_old_one_and_removal_leaves_nothing() {
         let references = References::new();
-        references.set(&primary("a"), [("Secret", "ns", "s1"), ("Secret", "ns", "s2")]);
-        references.set(&primary("b"), [("Secret", "ns", "s2"), ("ConfigMap", "ns", "c")]);
+        references.set(
+            &primary("a"),
+            [("Secret", "ns", "s1"), ("Secret", "ns", "s2")],
+        );
+        references.set(
+            &primary("b"),
+            [("Secret", "ns", "s2"), ("ConfigMap", "ns", "c")],
+        );
         assert_eq!(references.lookup("Secret", "ns", "s1"), [primary("a")]);
         assert_eq!(references.lookup("Secret", "ns", "s2").len(), 2);
         assert_eq!(references.lookup_kind("Secret").len(), 2);

@@ -1,7 +1,7 @@
 //! A store of our own objects of one kind, with the reads and writes that the
 //! watch has not caught up with yet.
 
-use std::{fmt::Debug, future, sync::Arc};
+use std::{fmt::Debug, sync::Arc};
 
 use futures::{
     StreamExt,
@@ -9,17 +9,17 @@ use futures::{
 };
 use kube::{
     Api, Client, Resource,
-    core::{DeserializeGuard, NamespaceResourceScope, ObjectMeta},
-    runtime::reflector::ObjectRef,
+    core::ObjectMeta,
+    runtime::{reflector::ObjectRef, watcher::Event},
 };
-use serde::de::DeserializeOwned;
 
 use super::{
     Triggers, WatchOptions,
     cache::{Cache, Change},
     events::events,
+    guard::Guard,
 };
-use crate::{Context, Readiness};
+use crate::{Context, Readiness, kinds::Readable};
 
 /// A store of objects of one kind across the scope of the process. Cheap to
 /// clone. It fills while its stream of triggers is polled by [`crate::run`].
@@ -34,29 +34,29 @@ pub type Primaries<K> = Watched<K>;
 
 impl<K> Clone for Watched<K> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone(), cache: Arc::clone(&self.cache), synced: self.synced.clone() }
+        Self {
+            client: self.client.clone(),
+            cache: Arc::clone(&self.cache),
+            synced: self.synced.clone(),
+        }
     }
 }
 
 impl<K> Debug for Watched<K> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Watched").field("synced", &self.synced.is_ready()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Watched")
+            .field("synced", &self.synced.is_ready())
+            .finish_non_exhaustive()
     }
 }
 
-impl<K> Watched<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
+impl<K: Readable> Watched<K> {
     /// Prepares a watch. `owners` names the primaries that an object concerns,
     /// from its metadata alone, so that objects that cannot be decoded wake
-    /// them too. Changes that our own writes returned already wake nobody.
+    /// them too. Our own writes come back as changes as well: other primaries
+    /// may share the object. `K` may be `PartialObjectMeta<Secret>`: then only
+    /// metadata is requested and kept.
     pub fn start<P>(
         context: &Context,
         options: WatchOptions,
@@ -66,37 +66,49 @@ where
         P: Resource<DynamicType = ()> + 'static,
     {
         let (watched, changes) = Self::changes(context, options);
-        let triggers = changes
-            .filter(|change| future::ready(!change.known))
-            .flat_map(move |change| stream::iter(owners(&change.meta)));
+        let triggers = changes.flat_map(move |change| stream::iter(owners(&change.meta)));
         (watched, triggers.boxed())
     }
 
-    pub(crate) fn changes(context: &Context, options: WatchOptions) -> (Self, BoxStream<'static, Change<K>>) {
-        let name = options.name.clone().unwrap_or_else(|| K::plural(&()).into_owned());
+    pub(crate) fn changes(
+        context: &Context,
+        options: WatchOptions,
+    ) -> (Self, BoxStream<'static, Change<K>>) {
+        let name = options
+            .name
+            .clone()
+            .unwrap_or_else(|| K::plural(&()).into_owned());
         let gate = (!options.optional).then(|| context.readiness.register(&name));
         let synced = Readiness::new();
         let own_gate = synced.register(&name);
         let config = options.config();
         let cache = Arc::new(Cache::new(context.scope.clone(), options));
-        let watches = context.scope.apis::<DeserializeGuard<K>>(&context.client);
+        let watches = context.scope.apis::<Guard<K>>(&context.client);
         let tagged = watches.into_iter().enumerate().map(|(index, api)| {
-            events(name.clone(), api, config.clone()).map(move |event| (index, event)).boxed()
+            events(name.clone(), api, config.clone())
+                .map(move |event| (index, event))
+                .boxed()
         });
-        let changes = stream::select_all(tagged).flat_map({
-            let cache = Arc::clone(&cache);
-            move |(index, event)| {
-                let (changes, all_listed) = cache.take(index, event);
-                if all_listed && !own_gate.is_open() {
+        let changes = filled(
+            Arc::clone(&cache),
+            stream::select_all(tagged).boxed(),
+            move || {
+                if !own_gate.is_open() {
                     own_gate.open();
                     if let Some(gate) = &gate {
                         gate.open();
                     }
                 }
-                stream::iter(changes)
-            }
-        });
-        (Self { client: context.client.clone(), cache, synced }, changes.boxed())
+            },
+        );
+        (
+            Self {
+                client: context.client.clone(),
+                cache,
+                synced,
+            },
+            changes,
+        )
     }
 
     /// The newest known state of an object. `None` means that nothing is
@@ -124,7 +136,10 @@ where
             return Ok(Some(object));
         }
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        Ok(api.get_opt(name).await?.map(|object| self.cache.remember(object)))
+        Ok(api
+            .get_opt(name)
+            .await?
+            .map(|object| self.cache.remember(object)))
     }
 
     /// Keeps an object as returned by our own write, until the watch has
@@ -154,6 +169,28 @@ where
     }
 }
 
+/// An event of the collection with this index.
+type Tagged<K> = (usize, Event<Guard<K>>);
+
+/// Fills a cache with events and passes on what they change.
+fn filled<K>(
+    cache: Arc<Cache<K>>,
+    events: BoxStream<'static, Tagged<K>>,
+    listed: impl Fn() + Send + 'static,
+) -> BoxStream<'static, Change<K>>
+where
+    K: Resource<DynamicType = ()> + Send + Sync + 'static,
+{
+    let changes = events.flat_map(move |(index, event)| {
+        let (changes, all_listed) = cache.take(index, event);
+        if all_listed {
+            listed();
+        }
+        stream::iter(changes)
+    });
+    changes.boxed()
+}
+
 /// The watch of the objects that a controller reconciles, to be handed to
 /// [`crate::run`].
 pub struct Primary<K> {
@@ -163,26 +200,38 @@ pub struct Primary<K> {
 
 impl<K> Debug for Primary<K> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Primary").field("store", &self.store).finish_non_exhaustive()
+        formatter
+            .debug_struct("Primary")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
     }
 }
 
-impl<K> Primary<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
+impl<K: Readable> Primary<K> {
     /// Prepares the watch of every `K` in the scope of the process; of
     /// managedFields the entries of these field managers are kept.
     #[must_use]
     pub fn new(context: &Context, managers: &'static [&'static str]) -> Self {
         let (store, changes) = Watched::changes(context, WatchOptions::all().managers(managers));
         Self { store, changes }
+    }
+
+    /// A primary watch that a test feeds, over the whole cluster.
+    #[cfg(test)]
+    pub(crate) fn fed(context: &Context, events: BoxStream<'static, Event<Guard<K>>>) -> Self {
+        let cache = Arc::new(Cache::new(crate::Scope::Cluster, WatchOptions::all()));
+        let synced = Readiness::new();
+        let gate = synced.register("fed");
+        let events = events.map(|event| (0, event)).boxed();
+        let changes = filled(Arc::clone(&cache), events, move || gate.open());
+        Self {
+            store: Watched {
+                client: context.client.clone(),
+                cache,
+                synced,
+            },
+            changes,
+        }
     }
 
     /// The store, for the reconciler.
