@@ -3,11 +3,12 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api_types::DittoServer;
 use api_types::conditions::ConditionType;
 use async_trait::async_trait;
-use controller_runtime::{Applier, Context, Events, Outcome, Reconcile};
+use controller_runtime::{Applier, ApplyError, Context, Events, Outcome, Reconcile};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
@@ -22,6 +23,9 @@ use crate::report;
 use crate::status::{self, Surroundings, Visit};
 use crate::validate;
 use crate::watches::Watches;
+
+/// Pause before a visit with a fresh view, after somebody else changed a child in between.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs the controller until the context's shutdown is triggered.
 ///
@@ -75,6 +79,10 @@ impl Reconcile for ServerController {
         let (observed, plan) = self.settle_secrets(observed).await?;
         let validated = validate::validate(&observed)?;
         let applied = apply::apply(&self.applier, &self.watches, &observed, &plan).await;
+        if applied.failures.iter().any(ApplyError::is_conflict) {
+            // What was observed is out of date: nothing may be reported from it.
+            return Ok(Outcome::WaitFor(CONFLICT_PAUSE));
+        }
         let visit = Visit {
             observed: &observed,
             validated: &validated,

@@ -10,7 +10,7 @@ use kube::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{ApplyError, difference, memo::Memo};
+use super::{ApplyError, difference, exact, memo::Memo};
 use crate::{Watched, kinds::Writable};
 
 /// What a write did.
@@ -262,6 +262,11 @@ impl Applier {
                 return Ok(Applied::Unchanged(Arc::new(live.clone())));
             };
             tracing::debug!(kind = target.kind, namespace = target.namespace, name = target.name, %difference, "applying");
+            if let (None, Some(patch)) =
+                (part, exact::correction(&target.kind, &desired, &live_json))
+            {
+                return self.correct(watched, &target, patch, &live_json).await;
+            }
             for field in ["uid", "resourceVersion"] {
                 body["metadata"][field] = live_json["metadata"][field].clone();
             }
@@ -296,6 +301,31 @@ impl Applier {
                 })
             }
             Err(error) => Err(self.failed(watched, &target, live.is_some(), error)),
+        }
+    }
+
+    /// Takes away what others put where only we write.
+    async fn correct<K: Writable>(
+        &self,
+        watched: &Watched<K>,
+        target: &Target,
+        mut patch: Value,
+        live: &Value,
+    ) -> Result<Applied<K>, ApplyError> {
+        for field in ["uid", "resourceVersion"] {
+            patch["metadata"][field] = live["metadata"][field].clone();
+        }
+        let parameters = PatchParams {
+            field_manager: Some(self.manager.to_owned()),
+            ..PatchParams::default()
+        };
+        let api = self.api::<K>(target);
+        match api
+            .patch(&target.name, &parameters, &Patch::Merge(&patch))
+            .await
+        {
+            Ok(object) => Ok(Applied::Changed(watched.remember(object))),
+            Err(error) => Err(self.failed(watched, target, true, error)),
         }
     }
 

@@ -182,7 +182,7 @@ fn compare(
         }
         (Some(desired), None) => match live {
             // An empty list map is not recorded as owned.
-            None if *desired == Value::Array(Vec::new()) => None,
+            live if is_empty_list(desired) && live.is_none_or(is_empty_list) => None,
             None => path.found(DifferenceKind::Missing),
             Some(live) if whole(desired, live, path) => path.found(DifferenceKind::NotOwned),
             Some(_) => path.found(DifferenceKind::Changed),
@@ -204,6 +204,10 @@ fn compare(
             Some(_) => path.found(DifferenceKind::Changed),
         },
     }
+}
+
+fn is_empty_list(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// The first leaf that we own and do not want. What is owned but not there,

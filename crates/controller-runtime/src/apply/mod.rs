@@ -4,6 +4,7 @@ mod applier;
 mod defaults;
 mod diff;
 mod error;
+mod exact;
 mod extract;
 mod memo;
 mod owned;

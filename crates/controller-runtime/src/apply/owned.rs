@@ -23,15 +23,15 @@ pub(crate) struct Owned {
 }
 
 impl Owned {
-    /// What `manager` owns of a live object through server-side apply, on the
-    /// main resource or on a subresource; `None` when it owns nothing.
+    /// What `manager` owns of a live object, on the main resource or on a
+    /// subresource; `None` when it owns nothing. Entries of the operation
+    /// Update come from the corrections of [`super::exact`].
     pub(crate) fn of(live: &Value, manager: &str, subresource: Option<&str>) -> Option<Self> {
         let entries = live.pointer("/metadata/managedFields")?.as_array()?;
         let mut owned: Option<Self> = None;
         for entry in entries {
             let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
             if text("manager") == manager
-                && text("operation") == "Apply"
                 && text("subresource") == subresource.unwrap_or_default()
                 && let Some(fields) = entry.get("fieldsV1")
             {
@@ -110,11 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_other_managers_operations_and_subresources_are_not_ours() {
+    fn entries_of_other_managers_and_subresources_are_not_ours() {
         let owned = Owned::of(&live(), "us", None).unwrap();
         assert_eq!(
             owned.fields["data"].fields.keys().collect::<Vec<_>>(),
-            ["a", "b"]
+            ["a", "b", "c"]
         );
         assert!(!owned.fields.contains_key("status"));
         let status = Owned::of(&live(), "us", Some("status")).unwrap();

@@ -14,8 +14,12 @@ use tokio::time::Instant;
 /// Shortest and longest pause after a failure, before jitter.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(800), Duration::from_secs(30));
 
-/// Pause while the API server does not know the kind.
+/// Pause while the API server does not know a kind that may be absent.
 const UNKNOWN_KIND_PAUSE: Duration = Duration::from_secs(120);
+
+/// Longest pause while the API server does not know a kind that the controller
+/// cannot do without: its CRD is about to be installed.
+const AWAITED_KIND_PAUSE: Duration = Duration::from_secs(5);
 
 /// A watch that has not failed for this long starts again with short pauses.
 const CALM: Duration = Duration::from_secs(120);
@@ -26,13 +30,14 @@ pub(super) fn events<T>(
     name: String,
     api: Api<T>,
     config: Config,
+    optional: bool,
 ) -> impl Stream<Item = Event<T>> + Send
 where
     T: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let watcher = watcher::watcher(api, config).boxed();
     stream::unfold(
-        (watcher, Pauses::new(name)),
+        (watcher, Pauses::new(name, optional)),
         |(mut watcher, mut pauses)| async move {
             loop {
                 match watcher.next().await? {
@@ -46,14 +51,16 @@ where
 
 struct Pauses {
     name: String,
+    optional: bool,
     backoff: ExponentialBackoff,
     last_failure: Option<Instant>,
 }
 
 impl Pauses {
-    fn new(name: String) -> Self {
+    fn new(name: String, optional: bool) -> Self {
         Self {
             name,
+            optional,
             backoff: Self::fresh(),
             last_failure: None,
         }
@@ -82,10 +89,10 @@ impl Pauses {
             tracing::debug!(watch = self.name, error = %describe(error), "the watch failed again");
         }
         let pause = self.backoff.next().unwrap_or(PAUSES.1);
-        let pause = if is_unknown_kind(error) {
-            UNKNOWN_KIND_PAUSE.mul_f64(0.75 + 0.5 * crate::backoff::random())
-        } else {
-            pause
+        let pause = match (is_unknown_kind(error), self.optional) {
+            (true, true) => UNKNOWN_KIND_PAUSE.mul_f64(0.75 + 0.5 * crate::backoff::random()),
+            (true, false) => pause.min(AWAITED_KIND_PAUSE),
+            (false, _) => pause,
         };
         tokio::time::sleep(pause).await;
         self.last_failure = Some(Instant::now());

@@ -139,7 +139,7 @@ fn tagged<K>(
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    events(name.to_owned(), api, options.config())
+    events(name.to_owned(), api, options.config(), options.optional)
         .map(move |event| (index, event))
         .boxed()
 }

@@ -82,10 +82,11 @@ impl<K: Readable> Watched<K> {
         let synced = Readiness::new();
         let own_gate = synced.register(&name);
         let config = options.config();
+        let optional = options.optional;
         let cache = Arc::new(Cache::new(context.scope.clone(), options));
         let watches = context.scope.apis::<Guard<K>>(&context.client);
         let tagged = watches.into_iter().enumerate().map(|(index, api)| {
-            events(name.clone(), api, config.clone())
+            events(name.clone(), api, config.clone(), optional)
                 .map(move |event| (index, event))
                 .boxed()
         });
