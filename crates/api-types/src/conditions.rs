@@ -154,6 +154,16 @@ reasons! {
     AsExpected,
     /// The container ends again and again.
     CrashLooping,
+    /// The server was killed because it used more memory than it may.
+    OutOfMemory,
+    /// The server panics.
+    ServerPanicked,
+    /// A block directory must be migrated by hand.
+    LegacyLayout,
+    /// A volume cannot be mounted.
+    MountFailed,
+    /// The rollout takes longer than it may.
+    ProgressDeadlineExceeded,
     /// The image cannot be had.
     ImagePullFailed,
     /// No node takes the pod.
@@ -290,7 +300,11 @@ mod tests {
         let page = include_str!("../../../docs/server.md");
         for reason in Reason::ALL {
             let entry = format!("| `{}` |", reason.as_str());
-            assert!(page.contains(&entry), "docs/server.md has no entry for {}", reason.as_str());
+            assert!(
+                page.contains(&entry),
+                "docs/server.md has no entry for {}",
+                reason.as_str()
+            );
         }
     }
 }

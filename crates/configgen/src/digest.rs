@@ -53,6 +53,8 @@ impl RestartSpec {
             resources,
             shutdown_timeout,
             termination_grace_period_seconds,
+            // Only reported.
+            progress_deadline_seconds: _,
             security_context,
             pod_security_context,
             retired_nfs_port: _,

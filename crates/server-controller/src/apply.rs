@@ -157,6 +157,11 @@ pub async fn apply(
             live.stateful_set.clone()
         },
     };
+    if let (true, Some(pod)) = (plan.unstick, &observed.pod)
+        && let Err(error) = applier.delete(&watches.pods, pod.as_ref()).await
+    {
+        failures.push(error);
+    }
     Applied {
         live: applied,
         failures,

@@ -20,7 +20,7 @@ use crate::apply::{self, Applied};
 use crate::observe::{self, Observed, identity, secret_names};
 use crate::plan::{self, Plan};
 use crate::report;
-use crate::status::{self, Surroundings, Visit};
+use crate::status::{self, Surroundings, Visit, rollout};
 use crate::validate;
 use crate::watches::Watches;
 
@@ -75,7 +75,9 @@ impl Reconcile for ServerController {
             .references
             .set(&ObjectRef::new(&name).within(&namespace), secrets);
 
-        let observed = observe::observe(&self.client, &self.watches, Arc::clone(&server)).await?;
+        let now = Timestamp::now();
+        let observed =
+            observe::observe(&self.client, &self.watches, Arc::clone(&server), now).await?;
         let (observed, plan) = self.settle_secrets(observed).await?;
         let validated = validate::validate(&observed)?;
         let applied = apply::apply(&self.applier, &self.watches, &observed, &plan).await;
@@ -89,7 +91,7 @@ impl Reconcile for ServerController {
             plan: &plan,
             applied: &applied,
         };
-        let status = status::status(visit, &self.surroundings, Timestamp::now());
+        let status = status::status(visit, &self.surroundings, now);
         report::report(
             &self.applier,
             &self.watches.servers,
@@ -101,7 +103,8 @@ impl Reconcile for ServerController {
         if plan.release {
             apply::release(&self.client, &observed).await?;
         }
-        outcome(applied)
+        let again = rollout::wake(&status, &server.spec, observed.pod.as_deref(), now);
+        outcome(applied, again)
     }
 
     /// Everything of a server that a visit reads, but what this controller wrote itself.
@@ -173,9 +176,9 @@ impl ServerController {
 
 /// A write that failed is tried again with the back-off of this server; a refusal too, because
 /// what refuses (a quota, an admission policy, a role) is not watched.
-fn outcome(applied: Applied) -> anyhow::Result<Outcome> {
+fn outcome(applied: Applied, again: Option<Duration>) -> anyhow::Result<Outcome> {
     match applied.failures.into_iter().next() {
-        None => Ok(Outcome::Settled),
+        None => Ok(again.map_or(Outcome::Settled, Outcome::WaitFor)),
         Some(failure) => Err(failure.into()),
     }
 }

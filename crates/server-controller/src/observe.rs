@@ -5,16 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api_types::names::{self, Volume};
 use api_types::{DittoServer, names::pod as pod_name};
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::ListParams;
 use kube::{Api, Client};
 use resources::Children;
 
+use crate::status::trouble;
 use crate::watches::Watches;
 
 /// The live children; `None` where there is none.
@@ -48,6 +52,8 @@ pub struct Observed {
     pub claims: BTreeMap<Volume, Arc<PersistentVolumeClaim>>,
     /// Its pod, if it exists.
     pub pod: Option<Arc<Pod>>,
+    /// What the kubelet says about a volume that it cannot mount; asked only after some patience.
+    pub mount_failure: Option<String>,
     /// The Secrets that it refers to, by name.
     pub secrets: BTreeMap<String, SecretState>,
 }
@@ -74,17 +80,25 @@ pub async fn observe(
     client: &Client,
     watches: &Watches,
     server: Arc<DittoServer>,
+    now: Timestamp,
 ) -> Result<Observed, ObserveError> {
     let (namespace, name) = identity(&server);
     let live = children(watches, &namespace, &name, &server).await?;
     let claims = claims(watches, &namespace, &name, live.stateful_set.is_none()).await?;
     let pod = watches.pods.cached(&namespace, &pod_name(&name));
+    let mount_failure = match &pod {
+        Some(pod) if trouble::mount_patience(pod, now) == Some(Duration::ZERO) => {
+            mount_failure(client, pod).await?
+        }
+        _ => None,
+    };
     let secrets = secrets(client, &namespace, &secret_names(&server)).await?;
     Ok(Observed {
         server,
         live,
         claims,
         pod,
+        mount_failure,
         secrets,
     })
 }
@@ -210,4 +224,21 @@ pub(crate) async fn secrets(
         found.insert(name.clone(), state);
     }
     Ok(found)
+}
+
+/// The kubelet's last complaint about a volume of `pod`. Events are the only place where it says so.
+async fn mount_failure(client: &Client, pod: &Pod) -> Result<Option<String>, ObserveError> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    let about =
+        ListParams::default().fields(&format!("involvedObject.uid={uid},reason=FailedMount"));
+    let events = api.list(&about).await.map_err(failed("the pod's events"))?;
+    let last = events.items.into_iter().max_by_key(|event| {
+        event
+            .last_timestamp
+            .clone()
+            .or_else(|| event.first_timestamp.clone())
+    });
+    Ok(last.and_then(|event| event.message))
 }

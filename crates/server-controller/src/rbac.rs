@@ -37,7 +37,11 @@ pub fn cluster_role() -> ClusterRole {
         rule("networking.k8s.io", &["networkpolicies"], READ_APPLY),
         // Listed and watched as metadata; values are read by name. Made once, never written over.
         rule("", &["secrets"], &["get", "list", "watch", "create"]),
-        rule("", &["persistentvolumeclaims", "pods"], READ),
+        rule("", &["persistentvolumeclaims"], READ),
+        // Deleted only when stuck in a revision that is not wanted any more.
+        rule("", &["pods"], &["get", "list", "watch", "delete"]),
+        // Asked for a volume that cannot be mounted, which the kubelet says nowhere else.
+        rule("", &["events"], &["list"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ];
     ClusterRole {

@@ -43,6 +43,7 @@ pub(crate) fn empty(spec: Value) -> Observed {
         live: resources::Children::default(),
         claims: BTreeMap::new(),
         pod: None,
+        mount_failure: None,
         secrets,
     }
 }
@@ -148,6 +149,11 @@ pub(crate) fn serving() -> Value {
 
 /// The status of a visit of `world` whose writes changed nothing.
 pub(crate) fn reported(world: &Observed) -> api_types::DittoServerStatus {
+    reported_at(world, jiff::Timestamp::UNIX_EPOCH)
+}
+
+/// The status of a visit at `now` whose writes changed nothing.
+pub(crate) fn reported_at(world: &Observed, now: jiff::Timestamp) -> api_types::DittoServerStatus {
     let validated = validate(world).unwrap();
     let plan = plan(world, &validated).unwrap();
     let applied = Applied {
@@ -163,7 +169,7 @@ pub(crate) fn reported(world: &Observed) -> api_types::DittoServerStatus {
     let surroundings = Surroundings {
         cluster_domain: "cluster.local".to_owned(),
     };
-    status(visit, &surroundings, jiff::Timestamp::UNIX_EPOCH)
+    status(visit, &surroundings, now)
 }
 
 /// Status and reason of a condition, such as `False SecretMissing`.

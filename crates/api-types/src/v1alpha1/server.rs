@@ -100,6 +100,10 @@ pub struct DittoServerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 36, max = 86400))]
     pub termination_grace_period_seconds: Option<i64>,
+    /// Seconds that a rollout may take before it is reported as Degraded, 60 to 86400. It must lie above the time that the server may take to start.
+    #[serde(default = "progress_deadline_seconds")]
+    #[schemars(range(min = 60, max = 86400), extend("format" = "int32"))]
+    pub progress_deadline_seconds: u32,
     /// Security context of the server's container; what it leaves open is filled with the hardened defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<SecurityContext>,
@@ -131,4 +135,9 @@ fn replicas() -> i32 {
 
 fn shutdown_timeout() -> GoDuration {
     "30s".into()
+}
+
+/// Half an hour for a start with a long recovery, and five minutes for the pod's way to a node.
+fn progress_deadline_seconds() -> u32 {
+    2100
 }

@@ -14,6 +14,7 @@ use resources::{AdapterPort, Children, Instance};
 
 use crate::MANAGER;
 use crate::observe::Observed;
+use crate::status::{rollout, trouble::trouble};
 use crate::validate::{Generated, Validated};
 use template::Rendered;
 
@@ -50,6 +51,8 @@ pub struct Plan {
     pub children: Wishes,
     /// A newer rendering of the pod waits for the next restart.
     pub held_back: bool,
+    /// The pod is stuck in a revision that is not wanted any more and shall go.
+    pub unstick: bool,
     /// Our finalizer is on the server and shall go.
     pub release: bool,
     /// Writes are stopped by annotation; everything above is then empty.
@@ -70,6 +73,7 @@ impl Plan {
                 policy: Wish::Leave,
             },
             held_back: false,
+            unstick: false,
             release: false,
             paused: false,
         }
@@ -152,6 +156,7 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
         make: Vec::new(),
         children: only_ours(wishes, ours),
         held_back,
+        unstick: is_stuck(observed, instance),
         release: held,
         paused: false,
     })
@@ -181,6 +186,25 @@ fn adapters(server: &DittoServer) -> Vec<AdapterPort> {
             })
         })
         .collect()
+}
+
+/// Whether the pod is in trouble in a revision that is being replaced. The StatefulSet controller
+/// waits for it to become ready before it replaces it, for ever (kubernetes/kubernetes#67250).
+/// A pod that serves, or that is only slow, is not touched.
+fn is_stuck(observed: &Observed, instance: &Instance<'_>) -> bool {
+    let (Some(set), Some(pod)) = (
+        observed.live.stateful_set.as_deref(),
+        observed.pod.as_deref(),
+    ) else {
+        return false;
+    };
+    let of_set = pod.metadata.owner_references.iter().flatten().any(|owner| {
+        owner.controller == Some(true) && Some(&owner.uid) == set.metadata.uid.as_ref()
+    });
+    instance.owns(set)
+        && of_set
+        && rollout::is_current(set, pod) == Some(false)
+        && trouble(pod).is_some()
 }
 
 fn unwanted(live: Option<&Service>, instance: &Instance<'_>) -> Wish<Service> {
@@ -369,6 +393,35 @@ mod tests {
             template(&plan).spec.as_ref().unwrap().enable_service_links,
             Some(false)
         );
+    }
+
+    #[test]
+    fn a_pod_stuck_in_an_unwanted_revision_goes_and_one_that_is_fine_or_slow_stays() {
+        let stuck = json!({"containerStatuses": [{"name": "dittofs", "image": "i", "imageID": "", "ready": false,
+            "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff"}}}]});
+        let slow = json!({"containerStatuses": [{"name": "dittofs", "image": "i", "imageID": "", "ready": false,
+            "restartCount": 0, "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}]});
+        let world = |pod_status, revision: &str| {
+            let mut world = with_pod(with_stateful_set(provisioned(json!({}))), pod_status);
+            let mut set = StatefulSet::clone(world.live.stateful_set.as_ref().unwrap());
+            set.metadata.uid = Some("uid-set".to_owned());
+            set.status.as_mut().unwrap().update_revision = Some(revision.to_owned());
+            world.live.stateful_set = Some(Arc::new(set));
+            let mut pod = k8s_openapi::api::core::v1::Pod::clone(world.pod.as_ref().unwrap());
+            pod.metadata.owner_references = serde_json::from_value(json!([{
+                "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "files", "uid": "uid-set", "controller": true,
+            }]))
+            .unwrap();
+            world.pod = Some(Arc::new(pod));
+            world
+        };
+        assert!(planned(&world(stuck.clone(), "rev-2")).unstick);
+        assert!(
+            !planned(&world(stuck, "rev-1")).unstick,
+            "the wanted revision itself is in trouble"
+        );
+        assert!(!planned(&world(slow, "rev-2")).unstick, "it is only slow");
+        assert!(!planned(&world(serving(), "rev-2")).unstick, "it serves");
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! What the status says, made from what was observed and applied. Pure.
 
+mod available;
+mod degraded;
 mod inputs;
-mod pod;
 mod ready;
+pub(crate) mod rollout;
 mod storage;
+pub(crate) mod trouble;
 
 use api_types::annotations::RESTART_DIGEST;
 use api_types::conditions::{ConditionType, Verdict};
@@ -52,13 +55,14 @@ pub fn status(visit: Visit<'_>, surroundings: &Surroundings, now: Timestamp) -> 
         .status
         .as_ref()
         .map_or(&[], |status| status.conditions.as_slice());
+    let progressing = rollout::progressing(visit, previous, now);
     let mut verdicts: Vec<Verdict> = vec![
         inputs::config_ready(visit),
         inputs::database_ready(visit),
         storage::storage_ready(visit),
-        pod::available(visit),
-        pod::progressing(visit),
-        pod::degraded(visit),
+        available::available(visit),
+        degraded::degraded(visit, &progressing),
+        progressing,
     ];
     verdicts.push(ready::ready(&verdicts, previous, generation, visit));
     verdicts.sort_by_key(|verdict| verdict.kind.as_str());
@@ -68,7 +72,7 @@ pub fn status(visit: Visit<'_>, surroundings: &Surroundings, now: Timestamp) -> 
         observed_generation: Some(generation),
         phase: Some(phase),
         replicas: Some(i32::from(observed.pod.is_some())),
-        ready_replicas: Some(i32::from(pod::serves(observed))),
+        ready_replicas: Some(i32::from(available::serves(observed))),
         config_hash: live_digest(visit),
         api: Some(api(visit, surroundings)),
         database: database(visit),
@@ -303,37 +307,11 @@ mod tests {
         assert!(
             degraded
                 .message
-                .ends_with("Exit code 1 (Error). Last words: Error: bad database"),
+                .ends_with("Exit code 1. Last words: Error: bad database"),
             "{}",
             degraded.message
         );
         assert_eq!(status.phase, Some(Phase::Failed));
-    }
-
-    #[test]
-    fn the_verdict_on_a_crash_loop_or_an_image_does_not_flap() {
-        let degraded = |state: Value| {
-            let status = reported(&with_pod(running(), pod_that(state)));
-            let found = status
-                .conditions
-                .into_iter()
-                .find(|c| c.type_ == "Degraded")
-                .unwrap();
-            (found.reason, found.message)
-        };
-        let waiting = |reason: &str, message: &str| json!({"waiting": {"reason": reason, "message": message}});
-        let failed = degraded(waiting("ErrImagePull", "failed to pull: not found"));
-        assert_eq!(failed.0, "ImagePullFailed");
-        assert_eq!(
-            degraded(waiting("ImagePullBackOff", "Back-off pulling image")),
-            failed
-        );
-        let crashed = degraded(waiting("CrashLoopBackOff", "back-off 10s"));
-        assert_eq!(crashed.0, "CrashLooping");
-        assert_eq!(
-            degraded(json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}})),
-            crashed
-        );
     }
 
     #[test]
