@@ -19,13 +19,17 @@ use crate::MANAGER;
 use crate::apply::{self, Applied};
 use crate::observe::{self, Observed, identity, secret_names};
 use crate::plan::{self, Plan};
-use crate::report;
+use crate::report::{self, ReportError};
 use crate::status::{self, Surroundings, Visit, rollout};
 use crate::validate;
 use crate::watches::Watches;
 
 /// Pause before a visit with a fresh view, after somebody else changed a child in between.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Time between two looks at an object of somebody else that is in the way: it does not carry our
+/// label, so no watch tells when it goes.
+const NAME_CONFLICT_POLL: Duration = Duration::from_secs(10);
 
 /// Runs the controller until the context's shutdown is triggered.
 ///
@@ -92,18 +96,29 @@ impl Reconcile for ServerController {
             applied: &applied,
         };
         let status = status::status(visit, &self.surroundings, now);
-        report::report(
+        let reported = report::report(
             &self.applier,
             &self.watches.servers,
             &self.events,
             &server,
             &status,
         )
-        .await?;
+        .await;
+        match reported {
+            Err(ReportError::Apply(error)) if error.is_conflict() => {
+                return Ok(Outcome::WaitFor(CONFLICT_PAUSE));
+            }
+            result => result?,
+        }
         if plan.release {
             apply::release(&self.client, &observed).await?;
         }
-        let again = rollout::wake(&status, &server.spec, observed.pod.as_deref(), now);
+        let deadline = rollout::wake(&status, &server.spec, observed.pod.as_deref(), now);
+        let again = if validated.conflicts.is_empty() {
+            deadline
+        } else {
+            Some(NAME_CONFLICT_POLL)
+        };
         outcome(applied, again)
     }
 

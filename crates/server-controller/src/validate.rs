@@ -133,7 +133,7 @@ fn judge(observed: &Observed, instance: &Instance<'_>, input: &Input, judged: &m
         }
         Some(SecretState::Missing) | None => {
             match generated {
-                Some(Generated::Admin) if has_data(observed) => problem(
+                Some(Generated::Admin) if has_data(observed, instance) => problem(
                     Reason::AdminSecretMissing,
                     format!(
                         "Secret {name} is missing, and the server's data exists: it was made with a password that only this Secret held. Restore the Secret with the key {PASSWORD_KEY}, or create it with the administrator's present password."
@@ -152,7 +152,7 @@ fn judge(observed: &Observed, instance: &Instance<'_>, input: &Input, judged: &m
             return;
         }
     };
-    if generated.is_some() && !instance.owns(secret.as_ref()) {
+    if generated.is_some_and(|generated| !usable(observed, instance, generated, secret)) {
         return problem(
             Reason::NameConflict,
             format!(
@@ -192,8 +192,28 @@ fn judge(observed: &Observed, instance: &Instance<'_>, input: &Input, judged: &m
 }
 
 /// Whether data of this server exists that only the present password opens.
-fn has_data(observed: &Observed) -> bool {
-    observed.claims.contains_key(&Volume::ControlPlane) || observed.live.stateful_set.is_some()
+fn has_data(observed: &Observed, instance: &Instance<'_>) -> bool {
+    let set = observed.live.stateful_set.as_deref();
+    observed.claims.contains_key(&Volume::ControlPlane) || set.is_some_and(|set| instance.owns(set))
+}
+
+/// Whether a Secret with a name that is ours to make may be used: one that is ours, or a password
+/// that a person put back for data that exists.
+fn usable(
+    observed: &Observed,
+    instance: &Instance<'_>,
+    generated: Generated,
+    secret: &Secret,
+) -> bool {
+    let put_back = generated == Generated::Admin
+        && has_data(observed, instance)
+        && secret
+            .metadata
+            .owner_references
+            .iter()
+            .flatten()
+            .all(|owner| owner.controller != Some(true));
+    instance.owns(secret) || put_back
 }
 
 /// The input that is ours to make, if `input` is one.
@@ -382,5 +402,23 @@ mod tests {
             &[("jwt-secret", &"j".repeat(43))],
         );
         assert_ne!(digest(&world), before);
+    }
+
+    #[test]
+    fn a_password_that_a_person_put_back_is_used_while_data_exists() {
+        let mut world = provisioned(json!({}));
+        let Some(SecretState::Present(found)) =
+            world.secrets.get_mut("files-admin-bootstrap-credentials")
+        else {
+            panic!("the Secret is there");
+        };
+        found.metadata.labels = None;
+        assert_eq!(
+            reasons(&world),
+            [Reason::NameConflict],
+            "without data it is somebody else's"
+        );
+        left_claim(&mut world);
+        assert_eq!(reasons(&world), []);
     }
 }

@@ -117,11 +117,11 @@ pub struct DittoServerSpec {
     pub retired_nfs_port: Option<i32>,
     /// Retired.
     #[serde(default, rename = "smb", skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("false").message("smb is retired: the SMB adapter is set over the server's API (dfsctl adapter), and the Service publishes 445; remove the field"))]
+    #[x_kube(validation = Rule::new("oldSelf.hasValue()").message("smb is retired: the SMB adapter is set over the server's API (dfsctl adapter), and the Service publishes 445; remove the field").optional_old_self(true))]
     pub retired_smb: Option<RetiredSection>,
     /// Retired.
     #[serde(default, rename = "cache", skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("false").message("cache is retired: the local cache lies on the content volume (storage.contentSize); remove the field"))]
+    #[x_kube(validation = Rule::new("oldSelf.hasValue()").message("cache is retired: the local cache lies on the content volume (storage.contentSize); remove the field").optional_old_self(true))]
     pub retired_cache: Option<RetiredSection>,
 }
 

@@ -5,7 +5,7 @@ use std::{fmt::Debug, sync::Arc};
 use kube::{
     Api, Client, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams, ValidationDirective},
-    core::params::Preconditions,
+    core::{ObjectMeta, params::Preconditions},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -265,7 +265,7 @@ impl Applier {
             if let (None, Some(patch)) =
                 (part, exact::correction(&target.kind, &desired, &live_json))
             {
-                return self.correct(watched, &target, patch, &live_json).await;
+                return self.correct(watched, &target, patch, live).await;
             }
             for field in ["uid", "resourceVersion"] {
                 body["metadata"][field] = live_json["metadata"][field].clone();
@@ -300,7 +300,7 @@ impl Applier {
                     Applied::Created(object)
                 })
             }
-            Err(error) => Err(self.failed(watched, &target, live.is_some(), error)),
+            Err(error) => Err(self.failed(watched, &target, live.map(Resource::meta), error)),
         }
     }
 
@@ -310,11 +310,10 @@ impl Applier {
         watched: &Watched<K>,
         target: &Target,
         mut patch: Value,
-        live: &Value,
+        live: &K,
     ) -> Result<Applied<K>, ApplyError> {
-        for field in ["uid", "resourceVersion"] {
-            patch["metadata"][field] = live["metadata"][field].clone();
-        }
+        patch["metadata"]["uid"] = json!(live.meta().uid);
+        patch["metadata"]["resourceVersion"] = json!(live.meta().resource_version);
         let parameters = PatchParams {
             field_manager: Some(self.manager.to_owned()),
             ..PatchParams::default()
@@ -325,7 +324,7 @@ impl Applier {
             .await
         {
             Ok(object) => Ok(Applied::Changed(watched.remember(object))),
-            Err(error) => Err(self.failed(watched, target, true, error)),
+            Err(error) => Err(self.failed(watched, target, Some(live.meta()), error)),
         }
     }
 
@@ -334,10 +333,11 @@ impl Applier {
         &self,
         watched: &Watched<K>,
         target: &Target,
-        existed: bool,
+        live: Option<&ObjectMeta>,
         error: kube::Error,
     ) -> ApplyError {
-        let gone = existed && matches!(&error, kube::Error::Api(status) if status.code == 404);
+        let gone =
+            live.is_some() && matches!(&error, kube::Error::Api(status) if status.code == 404);
         let error = if gone {
             ApplyError::Conflict {
                 kind: target.kind.clone(),
@@ -347,7 +347,8 @@ impl Applier {
             ApplyError::of(&target.kind, &target.name, error)
         };
         if error.is_conflict() {
-            watched.forget(&target.namespace, &target.name);
+            let version = live.and_then(|meta| meta.resource_version.as_deref());
+            watched.forget_version(&target.namespace, &target.name, version);
         }
         error
     }

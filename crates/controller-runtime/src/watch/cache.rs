@@ -141,7 +141,7 @@ where
             // The watch will never deliver it: only a read by name tells the truth.
             if let Some(slot) = state.slots.get_mut(&key) {
                 slot.mine = None;
-                slot.hidden = true;
+                slot.hidden = !self.options.primary;
             }
         } else if version > position {
             let slot = state.slots.entry(key).or_default();
@@ -155,10 +155,28 @@ where
 
     /// Drops what is known of an object until the watch speaks of it again.
     pub(crate) fn forget(&self, namespace: &str, name: &str) {
+        self.forget_up_to(namespace, name, Version::MAX);
+    }
+
+    /// Drops what is known of an object up to this resourceVersion: what the
+    /// watch has delivered since is not out of date. A store of primaries only
+    /// drops what our own writes returned: what it has not, does not exist.
+    pub(crate) fn forget_version(&self, namespace: &str, name: &str, version: Option<&str>) {
+        let version = version.and_then(|version| version.parse().ok());
+        self.forget_up_to(namespace, name, version.unwrap_or(Version::MAX));
+    }
+
+    fn forget_up_to(&self, namespace: &str, name: &str, version: Version) {
         let key = (namespace.to_owned(), name.to_owned());
         if let Some(slot) = self.write().slots.get_mut(&key) {
-            slot.mine = None;
-            slot.hidden = true;
+            if slot.mine.as_ref().is_some_and(|(mine, _)| *mine <= version) {
+                slot.mine = None;
+            }
+            let newer = slot
+                .seen
+                .as_ref()
+                .is_some_and(|seen| seen.version > version);
+            slot.hidden |= !newer && !self.options.primary;
         }
     }
 

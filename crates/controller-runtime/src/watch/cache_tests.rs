@@ -147,6 +147,29 @@ fn a_forgotten_object_is_unknown_until_the_watch_speaks() {
 }
 
 #[test]
+fn a_conflict_hides_only_what_it_was_based_on() {
+    let cache = cache();
+    list(&cache, vec![guarded("a", 5)]);
+    cache.forget_version("ns", "a", Some("4"));
+    assert_eq!(
+        version(&cache, "a").as_deref(),
+        Some("5"),
+        "the watch was faster"
+    );
+    cache.forget_version("ns", "a", Some("5"));
+    assert_eq!(version(&cache, "a"), None);
+}
+
+#[test]
+fn a_primary_is_never_hidden() {
+    let scope = Scope::Cluster;
+    let cache: Cache<ConfigMap> = Cache::new(scope, WatchOptions::all().primary());
+    list(&cache, vec![guarded("a", 5)]);
+    cache.forget("ns", "a");
+    assert_eq!(version(&cache, "a").as_deref(), Some("5"));
+}
+
+#[test]
 fn an_object_without_our_label_is_not_remembered() {
     let cache = cache();
     list(&cache, vec![guarded("a", 5)]);

@@ -33,6 +33,8 @@ pub struct WatchOptions {
     pub(crate) selector: Selector,
     pub(crate) managers: &'static [&'static str],
     pub(crate) optional: bool,
+    /// A store of the objects that are reconciled.
+    pub(crate) primary: bool,
     pub(crate) name: Option<String>,
 }
 
@@ -71,6 +73,12 @@ impl WatchOptions {
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.optional = true;
+        self
+    }
+
+    /// What the store lacks does not exist: nothing is hidden to be read by name.
+    pub(crate) fn primary(mut self) -> Self {
+        self.primary = true;
         self
     }
 

@@ -157,6 +157,12 @@ impl<K: Readable> Watched<K> {
         self.cache.forget(namespace, name);
     }
 
+    /// As [`Watched::forget`], but what the watch has delivered since this
+    /// resourceVersion stays.
+    pub(crate) fn forget_version(&self, namespace: &str, name: &str, version: Option<&str>) {
+        self.cache.forget_version(namespace, name, version);
+    }
+
     /// Whether a full list was delivered once.
     #[must_use]
     pub fn is_synced(&self) -> bool {
@@ -213,7 +219,8 @@ impl<K: Readable> Primary<K> {
     /// managedFields the entries of these field managers are kept.
     #[must_use]
     pub fn new(context: &Context, managers: &'static [&'static str]) -> Self {
-        let (store, changes) = Watched::changes(context, WatchOptions::all().managers(managers));
+        let (store, changes) =
+            Watched::changes(context, WatchOptions::all().managers(managers).primary());
         Self { store, changes }
     }
 

@@ -457,6 +457,21 @@ mod tests {
     }
 
     #[test]
+    fn no_pod_starts_with_the_configuration_of_somebody_else() {
+        let mut world = provisioned(json!({}));
+        world.live.config = Some(Arc::new(ConfigMap {
+            metadata: kube::api::ObjectMeta {
+                name: Some("files-config".to_owned()),
+                ..Default::default()
+            },
+            ..ConfigMap::default()
+        }));
+        let plan = planned(&world);
+        assert_eq!(plan.children.config, Wish::Leave);
+        assert_eq!(plan.children.stateful_set, Wish::Leave);
+    }
+
+    #[test]
     fn a_paused_server_is_left_alone() {
         let mut world = empty(json!({}));
         let mut server = DittoServer::clone(&world.server);

@@ -39,7 +39,13 @@ pub(super) fn render(
 ) -> Result<Rendered, PlanError> {
     let instance = &validated.instance;
     let live = Live::of(observed, instance)?;
-    let (Some(source), Some(digest)) = (usable(validated), validated.digest.as_deref()) else {
+    // A pod never starts with somebody else's configuration.
+    let foreign_config = validated
+        .conflicts
+        .iter()
+        .any(|conflict| conflict.kind == "ConfigMap");
+    let digest = validated.digest.as_deref().filter(|_| !foreign_config);
+    let (Some(source), Some(digest)) = (usable(validated), digest) else {
         let template = live.map(|live| live.template);
         return Ok(Rendered {
             config: None,
