@@ -3,6 +3,9 @@
 /// On a `DittoServer`: the value `"true"` stops every write of the operator for it except status.
 pub const PAUSED: &str = "dittofs.io/paused";
 
+/// On a `DittoServer` that was made by the Go operator: it was taken over, by this version of ours.
+pub const TAKEN_OVER: &str = "dittofs.io/taken-over";
+
 /// On the pod template and the ConfigMap: keyed digest of everything whose change needs a restart.
 pub const RESTART_DIGEST: &str = "dittofs.io/restart-digest";
 

@@ -122,6 +122,8 @@ reasons! {
     ConnectionComplete,
     /// This release cannot provide the requested database.
     ProviderNotSupported,
+    /// A server of the Go operator has its data in SQLite although it asks for a managed database.
+    DataStillInSQLite,
     /// All claims are bound.
     ClaimsBound,
     /// A claim is not bound yet.

@@ -22,6 +22,16 @@ pub fn admin_secret(server: &str) -> String {
     format!("{server}-admin-bootstrap-credentials")
 }
 
+/// Name that early releases of the Go operator gave the Secret of [`admin_secret`].
+pub fn early_admin_secret(server: &str) -> String {
+    format!("{server}-admin-credentials")
+}
+
+/// Database cluster of a server with a managed database.
+pub fn managed_database(server: &str) -> String {
+    format!("{server}-postgres")
+}
+
 /// Headless Service that gives the pod its DNS name.
 pub fn headless_service(server: &str) -> String {
     format!("{server}-headless")

@@ -343,7 +343,7 @@ mod tests {
 
     fn rendered(spec: serde_json::Value) -> String {
         let spec: DittoServerSpec = serde_json::from_value(spec).unwrap();
-        config_file(&spec, &percona_bridge::source(&spec).unwrap()).unwrap()
+        config_file(&spec, &percona_bridge::source(&spec, false).unwrap()).unwrap()
     }
 
     #[test]

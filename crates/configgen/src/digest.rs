@@ -220,7 +220,7 @@ mod tests {
             .unwrap()
             .extend(spec.as_object().unwrap().clone());
         let spec: DittoServerSpec = serde_json::from_value(whole).unwrap();
-        RestartSpec::of(&spec, &percona_bridge::source(&spec).unwrap())
+        RestartSpec::of(&spec, &percona_bridge::source(&spec, false).unwrap())
     }
 
     #[test]

@@ -190,7 +190,7 @@ mod tests {
 
     fn of(spec: serde_json::Value) -> Vec<Input> {
         let spec: DittoServerSpec = serde_json::from_value(spec).unwrap();
-        let source = percona_bridge::source(&spec).ok();
+        let source = percona_bridge::source(&spec, false).ok();
         inputs("files", &spec, source.as_ref())
     }
 

@@ -3,4 +3,4 @@
 
 mod source;
 
-pub use source::{ConnectionKey, NotSupported, Source, source};
+pub use source::{ConnectionKey, NotSupported, Source, data_still_in_sqlite, source};

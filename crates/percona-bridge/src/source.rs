@@ -80,13 +80,16 @@ impl ConnectionKey {
 
 /// The control-plane database that `spec` asks for.
 ///
+/// The Go operator made a managed database and then wrote everything to SQLite: a server that was
+/// `taken_over` from it keeps its data there.
+///
 /// A Secret wins over the type `sqlite`: servers of the Go operator carry that type as a default
 /// and use PostgreSQL all the same.
 ///
 /// # Errors
 /// When the spec asks for a provider that this release does not have.
-pub fn source(spec: &DittoServerSpec) -> Result<Source, NotSupported> {
-    if spec.percona.as_ref().is_some_and(|percona| percona.enabled) {
+pub fn source(spec: &DittoServerSpec, taken_over: bool) -> Result<Source, NotSupported> {
+    if !taken_over && wants_percona(spec) {
         return Err(NotSupported {
             field: "percona.enabled",
         });
@@ -113,13 +116,22 @@ pub fn source(spec: &DittoServerSpec) -> Result<Source, NotSupported> {
     }
 }
 
+/// Whether the data of a taken-over server lies in SQLite although a managed database is asked for.
+pub fn data_still_in_sqlite(spec: &DittoServerSpec, taken_over: bool) -> bool {
+    taken_over && wants_percona(spec) && matches!(source(spec, true), Ok(Source::Sqlite { .. }))
+}
+
+fn wants_percona(spec: &DittoServerSpec) -> bool {
+    spec.percona.as_ref().is_some_and(|percona| percona.enabled)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn of(database: serde_json::Value) -> Result<Source, NotSupported> {
         let spec = serde_json::json!({"storage": {"metadataSize": "1Gi"}, "database": database});
-        source(&serde_json::from_value(spec).unwrap())
+        source(&serde_json::from_value(spec).unwrap(), false)
     }
 
     #[test]
@@ -151,7 +163,17 @@ mod tests {
     fn a_managed_database_is_refused_instead_of_writing_to_sqlite_in_silence() {
         let spec =
             serde_json::json!({"storage": {"metadataSize": "1Gi"}, "percona": {"enabled": true}});
-        let refused = source(&serde_json::from_value(spec).unwrap()).unwrap_err();
+        let refused = source(&serde_json::from_value(spec).unwrap(), false).unwrap_err();
         assert!(refused.to_string().contains("spec.percona.enabled"));
+    }
+
+    #[test]
+    fn a_taken_over_server_keeps_its_data_where_the_go_operator_wrote_it() {
+        let spec =
+            serde_json::json!({"storage": {"metadataSize": "1Gi"}, "percona": {"enabled": true}});
+        let spec = serde_json::from_value(spec).unwrap();
+        assert!(matches!(source(&spec, true), Ok(Source::Sqlite { .. })));
+        assert!(data_still_in_sqlite(&spec, true));
+        assert!(!data_still_in_sqlite(&spec, false));
     }
 }

@@ -118,7 +118,7 @@ mod tests {
     fn rendered(spec: serde_json::Value) -> PodTemplateSpec {
         let server = server(spec);
         let instance = Instance::of(&server).unwrap();
-        let source = percona_bridge::source(&server.spec).unwrap();
+        let source = percona_bridge::source(&server.spec, false).unwrap();
         pod_template(
             &instance,
             &source,

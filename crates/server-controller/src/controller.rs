@@ -21,11 +21,13 @@ use crate::observe::{self, Observed, identity, secret_names};
 use crate::plan::{self, Plan};
 use crate::report::{self, ReportError};
 use crate::status::{self, Surroundings, Visit, rollout};
+use crate::takeover;
 use crate::validate;
 use crate::watches::Watches;
 
-/// Pause before a visit with a fresh view, after somebody else changed a child in between.
-const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
+/// Pause before a visit with a fresh view, after a takeover, or after somebody else changed a child
+/// in between.
+const FRESH_LOOK: Duration = Duration::from_millis(100);
 
 /// Time between two looks at an object of somebody else that is in the way: it does not carry our
 /// label, so no watch tells when it goes.
@@ -82,12 +84,16 @@ impl Reconcile for ServerController {
         let now = Timestamp::now();
         let observed =
             observe::observe(&self.client, &self.watches, Arc::clone(&server), now).await?;
+        if takeover::is_due(&observed) {
+            takeover::run(&self.client, &observed).await?;
+            return Ok(Outcome::WaitFor(FRESH_LOOK));
+        }
         let (observed, plan) = self.settle_secrets(observed).await?;
         let validated = validate::validate(&observed)?;
         let applied = apply::apply(&self.applier, &self.watches, &observed, &plan).await;
         if applied.failures.iter().any(ApplyError::is_conflict) {
             // What was observed is out of date: nothing may be reported from it.
-            return Ok(Outcome::WaitFor(CONFLICT_PAUSE));
+            return Ok(Outcome::WaitFor(FRESH_LOOK));
         }
         let visit = Visit {
             observed: &observed,

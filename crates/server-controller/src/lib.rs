@@ -11,6 +11,7 @@ pub mod plan;
 pub mod rbac;
 pub mod report;
 pub mod status;
+pub mod takeover;
 #[cfg(test)]
 mod testing;
 pub mod validate;

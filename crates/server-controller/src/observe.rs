@@ -19,6 +19,7 @@ use kube::{Api, Client};
 use resources::Children;
 
 use crate::status::trouble;
+use crate::takeover;
 use crate::watches::Watches;
 
 /// The live children; `None` where there is none.
@@ -114,7 +115,7 @@ pub fn identity(server: &DittoServer) -> (String, String) {
 /// The Secrets that `server` refers to, each once.
 pub fn secret_names(server: &DittoServer) -> Vec<String> {
     let (_, name) = identity(server);
-    let source = percona_bridge::source(&server.spec).ok();
+    let source = percona_bridge::source(&server.spec, takeover::is_done(server)).ok();
     let mut names: Vec<String> = configgen::inputs(&name, &server.spec, source.as_ref())
         .into_iter()
         .map(|input| input.reference.name.0)

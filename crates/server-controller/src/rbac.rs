@@ -6,7 +6,6 @@ use kube::api::ObjectMeta;
 /// Name of the roles, and of the ServiceAccount that they are meant for.
 pub const NAME: &str = "dittofs-server-controller";
 
-const READ: &[&str] = &["get", "list", "watch"];
 /// Server-side apply needs `create` for an object that does not exist.
 const READ_APPLY: &[&str] = &["get", "list", "watch", "create", "patch"];
 
@@ -35,9 +34,24 @@ pub fn cluster_role() -> ClusterRole {
         rule("apps", &["statefulsets"], READ_APPLY),
         rule("policy", &["poddisruptionbudgets"], READ_APPLY),
         rule("networking.k8s.io", &["networkpolicies"], READ_APPLY),
-        // Listed and watched as metadata; values are read by name. Made once, never written over.
-        rule("", &["secrets"], &["get", "list", "watch", "create"]),
-        rule("", &["persistentvolumeclaims"], READ),
+        // Listed and watched as metadata; values are read by name. Made once, never written over;
+        // a takeover changes their metadata.
+        rule(
+            "",
+            &["secrets"],
+            &["get", "list", "watch", "create", "patch"],
+        ),
+        rule(
+            "",
+            &["persistentvolumeclaims"],
+            &["get", "list", "watch", "patch"],
+        ),
+        // A takeover keeps the database of the Go operator from going with the server.
+        rule(
+            "pgv2.percona.com",
+            &["perconapgclusters"],
+            &["get", "patch"],
+        ),
         // Deleted only when stuck in a revision that is not wanted any more.
         rule("", &["pods"], &["get", "list", "watch", "delete"]),
         // Asked for a volume that cannot be mounted, which the kubelet says nowhere else.

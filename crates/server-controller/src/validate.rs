@@ -12,6 +12,7 @@ use percona_bridge::{NotSupported, Source};
 use resources::{Children, Instance};
 
 use crate::observe::{Observed, SecretState};
+use crate::takeover;
 
 /// A Secret that the operator makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub struct NotInCluster;
 /// When the object does not come from a cluster.
 pub fn validate(observed: &Observed) -> Result<Validated<'_>, NotInCluster> {
     let instance = Instance::of(&observed.server).ok_or(NotInCluster)?;
-    let source = percona_bridge::source(instance.spec);
+    let source = percona_bridge::source(instance.spec, takeover::is_done(&observed.server));
     let inputs = configgen::inputs(instance.name, instance.spec, source.as_ref().ok());
     let mut judged = Judged::default();
     for input in &inputs {

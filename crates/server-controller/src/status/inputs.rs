@@ -5,6 +5,7 @@ use configgen::Concern;
 use percona_bridge::Source;
 
 use super::Visit;
+use crate::takeover;
 use crate::validate::Problem;
 
 pub(super) fn config_ready(visit: Visit<'_>) -> Verdict {
@@ -46,6 +47,20 @@ pub(super) fn database_ready(visit: Visit<'_>) -> Verdict {
             Reason::ProviderNotSupported,
             format!("{refused}."),
         ),
+        Ok(Source::Sqlite { path })
+            if percona_bridge::data_still_in_sqlite(
+                visit.validated.instance.spec,
+                takeover::is_done(&visit.observed.server),
+            ) =>
+        {
+            verdict(
+                Status::False,
+                Reason::DataStillInSQLite,
+                format!(
+                    "The Go operator never used the managed database: the control plane is in {path}, on the control-plane volume, and stays there. Set spec.percona.enabled to false once the database cluster is not needed."
+                ),
+            )
+        }
         Ok(Source::Sqlite { path }) => verdict(
             Status::True,
             Reason::SqliteOnVolume,

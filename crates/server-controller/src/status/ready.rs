@@ -41,7 +41,9 @@ pub(super) fn ready(
     }
     let of = |kind| own.iter().find(|verdict| verdict.kind == kind);
     for kind in NEEDED {
-        if let Some(missing) = of(kind).filter(|verdict| verdict.status != Status::True) {
+        let harmless = |verdict: &&Verdict| verdict.reason == Reason::DataStillInSQLite;
+        let missing = of(kind).filter(|verdict| verdict.status != Status::True);
+        if let Some(missing) = missing.filter(|verdict| !harmless(verdict)) {
             return verdict(
                 Status::False,
                 missing.reason,
