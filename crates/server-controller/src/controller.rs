@@ -112,7 +112,7 @@ impl Reconcile for ServerController {
         .await;
         match reported {
             Err(ReportError::Apply(error)) if error.is_conflict() => {
-                return Ok(Outcome::WaitFor(CONFLICT_PAUSE));
+                return Ok(Outcome::WaitFor(FRESH_LOOK));
             }
             result => result?,
         }

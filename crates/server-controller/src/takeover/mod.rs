@@ -160,8 +160,11 @@ impl Steps<'_> {
             name: name.clone(),
             source,
         };
-        let Some(cluster) = api.get_opt(&name).await.map_err(failed)? else {
-            return Ok(());
+        let cluster = match api.get(&name).await {
+            Ok(cluster) => cluster,
+            // Neither the object nor, without the Percona operator, its kind need to be there.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            Err(source) => return Err(failed(source)),
         };
         let kept: Vec<_> = cluster
             .owner_references()
