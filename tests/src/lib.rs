@@ -1,1 +1,28 @@
-//! Tests of the operator against a real cluster.
+//! Harness of the tests of the operator against a real cluster.
+//!
+//! A test is one [`scenario`]: a fresh namespace, a controller that runs in the test's own process
+//! as a ServiceAccount bound to the generated role, and the audit log of the API server as the
+//! witness of every request it made.
+
+pub mod audit;
+pub mod children;
+pub mod cluster;
+pub mod controller;
+pub mod crash;
+pub mod end_state;
+pub mod faults;
+pub mod identity;
+pub mod kubectl;
+pub mod namespace;
+pub mod random;
+pub mod rest;
+pub mod traffic;
+pub mod wait;
+pub mod world;
+
+pub use children::Child;
+pub use cluster::Cluster;
+pub use controller::Controller;
+pub use namespace::Pods;
+pub use wait::until;
+pub use world::{Outcome, SERVER, World, scenario};

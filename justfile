@@ -1,0 +1,45 @@
+# Everyday verbs. Each is one line that works without just as well.
+
+# list the verbs
+default:
+    @just --list --unsorted
+
+# compile everything, tests included
+build:
+    cargo build --workspace --all-targets --locked
+
+# run the checks, such as: just test --only fast; just test --only node --keep NAME
+test *ARGS:
+    hack/test {{ARGS}}
+
+# formatting and lints only
+lint:
+    cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# format the code
+fmt:
+    cargo fmt --all
+
+# write the generated files (deploy/crds, deploy/rbac, docs/api.md)
+crds:
+    hack/generate
+
+# start a cluster for daily work, then: eval "$(hack/cluster env)"; kubectl apply -f deploy/crds
+cluster *ARGS:
+    hack/cluster up {{ARGS}}
+
+# remove that cluster
+cluster-down *ARGS:
+    hack/cluster down {{ARGS}}
+
+# run one controller here against the cluster of $KUBECONFIG, such as: just run server-controller
+run CONTROLLER *ARGS:
+    cargo run --locked -p {{CONTROLLER}} --bin {{CONTROLLER}} -- --log-format text --http-address 127.0.0.1:18080 {{ARGS}}
+
+# from nothing to a running file server
+demo *ARGS:
+    hack/demo {{ARGS}}
+
+# remove the demo
+demo-down:
+    hack/demo --down

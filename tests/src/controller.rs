@@ -1,0 +1,179 @@
+//! A server-controller in the test's own process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use controller_runtime::metrics::ReconcileResult;
+use controller_runtime::seam::Chain;
+use controller_runtime::{Context, Layers, Metrics, Scope, Seam, Shutdown};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::traffic::Traffic;
+use crate::wait::LIMIT;
+use crate::{World, until};
+
+/// Without a request for this long, with no visit failing, a controller has nothing to do: what
+/// would wake it reaches it within milliseconds.
+const QUIET: Duration = Duration::from_millis(800);
+
+/// A running server-controller. Dropped, it ends at once, like a process that is killed.
+#[derive(Debug)]
+pub struct Controller {
+    /// What it sent.
+    pub traffic: Arc<Traffic>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+    task: JoinHandle<Result<()>>,
+}
+
+impl Controller {
+    /// Starts a controller for the world's namespace and waits until its watches have synced.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn start(world: &World) -> Result<Self> {
+        Self::start_behind(world, Vec::new()).await
+    }
+
+    /// As [`Controller::start`], with seams between it and the API server.
+    ///
+    /// # Errors
+    /// When its watches do not sync.
+    pub async fn start_behind(world: &World, seams: Vec<Arc<dyn Seam>>) -> Result<Self> {
+        let (controller, ready) = Self::launch(world, seams)?;
+        until("the watches of the controller have synced", async || {
+            if controller.task.is_finished() {
+                bail!("the controller has ended");
+            }
+            Ok(if ready.is_ready() {
+                Ok(())
+            } else {
+                Err(format!("missing: {:?}", ready.missing()))
+            })
+        })
+        .await?;
+        Ok(controller)
+    }
+
+    /// As [`Controller::start_behind`], without waiting: the seams may keep it from ever syncing.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn launch(
+        world: &World,
+        mut seams: Vec<Arc<dyn Seam>>,
+    ) -> Result<(Self, controller_runtime::Readiness)> {
+        let traffic = Arc::new(Traffic::default());
+        // Last, so that it sees only what is really sent.
+        seams.push(Arc::clone(&traffic) as Arc<dyn Seam>);
+        let layers = Layers {
+            seam: Some(Arc::new(Chain::new(seams))),
+            ..Layers::default()
+        };
+        let client = world.identity.client(layers)?;
+        let scope = Scope::Namespaces(vec![world.namespace.clone()]);
+        let context = Context {
+            name: "server-controller".to_owned(),
+            ..Context::for_test(client, scope)
+        };
+        let readiness = context.readiness.clone();
+        let controller = Controller {
+            traffic,
+            metrics: context.metrics.clone(),
+            shutdown: context.shutdown.clone(),
+            task: tokio::spawn(server_controller::run(context)),
+        };
+        Ok((controller, readiness))
+    }
+
+    /// Number of visits that have ended, well or badly.
+    #[must_use]
+    pub fn visits(&self) -> u64 {
+        let reconciles = self.metrics.reconciles();
+        [
+            ReconcileResult::Ok,
+            ReconcileResult::Waiting,
+            ReconcileResult::Error,
+            ReconcileResult::Panic,
+        ]
+        .into_iter()
+        .map(|result| reconciles.count(result))
+        .sum()
+    }
+
+    /// Number of visits that ended badly.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        let reconciles = self.metrics.reconciles();
+        reconciles.count(ReconcileResult::Error) + reconciles.count(ReconcileResult::Panic)
+    }
+
+    /// Waits until more visits than `before` have ended.
+    ///
+    /// # Errors
+    /// When none ends.
+    pub async fn visited_after(&self, before: u64) -> Result<()> {
+        until("the controller has looked", async || {
+            let visits = self.visits();
+            Ok(if visits > before {
+                Ok(())
+            } else {
+                Err(format!("{visits} visits"))
+            })
+        })
+        .await
+    }
+
+    /// Waits until the controller has nothing more to do.
+    ///
+    /// # Errors
+    /// When it does not come to rest.
+    pub async fn quiet(&self) -> Result<()> {
+        let end = Instant::now() + LIMIT;
+        let state = || (self.traffic.mark(), self.visits());
+        let mut last = state();
+        let mut since = Instant::now();
+        while since.elapsed() < QUIET {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if state() != last {
+                if Instant::now() > end {
+                    let recent = self.traffic.since(last.0.saturating_sub(10));
+                    let recent: Vec<String> = recent
+                        .iter()
+                        .map(|request| format!("{} {}", request.method, request.path))
+                        .collect();
+                    bail!(
+                        "the controller does not come to rest; {} failures; last requests: {recent:?}",
+                        self.failures()
+                    );
+                }
+                last = state();
+                since = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the controller as a signal would and waits for its end.
+    ///
+    /// # Errors
+    /// When it ends with an error.
+    pub async fn stop(mut self) -> Result<()> {
+        self.shutdown.trigger();
+        (&mut self.task).await.context("the controller panicked")?
+    }
+
+    /// Ends the controller in the middle of whatever it does.
+    pub async fn crash(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

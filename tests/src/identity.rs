@@ -1,0 +1,105 @@
+//! The ServiceAccount as which the controllers of a test run: least privilege, one namespace.
+
+use anyhow::{Context, Result};
+use controller_runtime::{Layers, client_from};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::api::PostParams;
+use kube::{Api, Client, Config};
+use secrecy::SecretString;
+use serde_json::json;
+
+use crate::until;
+
+/// Name of the ServiceAccount.
+const ACCOUNT: &str = "server-controller";
+/// Name of the generated role.
+const ROLE: &str = server_controller::rbac::NAME;
+
+/// An account that holds the generated role in one namespace.
+#[derive(Clone)]
+pub struct Identity {
+    /// User name, as the audit log has it.
+    pub user: String,
+    config: Config,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Identity")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// Makes the account in `namespace`, binds it to the generated role and waits until the API
+    /// server grants it.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn create(admin: &Client, config: &Config, namespace: &str) -> Result<Self> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), namespace);
+        let account = serde_json::from_value(json!({"metadata": {"name": ACCOUNT}}))?;
+        accounts.create(&PostParams::default(), &account).await?;
+        let binding: RoleBinding = serde_json::from_value(json!({
+            "metadata": {"name": ACCOUNT},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ROLE},
+            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}],
+        }))?;
+        Api::namespaced(admin.clone(), namespace)
+            .create(&PostParams::default(), &binding)
+            .await?;
+        let request: TokenRequest = serde_json::from_value(json!({"spec": {"audiences": []}}))?;
+        let token = accounts
+            .create_token_request(ACCOUNT, &PostParams::default(), &request)
+            .await?
+            .status
+            .context("no token was given")?
+            .token;
+        let user = format!("system:serviceaccount:{namespace}:{ACCOUNT}");
+        granted(admin, &user, namespace).await?;
+        let mut config = config.clone();
+        config.auth_info = kube::config::AuthInfo::default();
+        config.auth_info.token = Some(SecretString::from(token));
+        Ok(Identity { user, config })
+    }
+
+    /// A client of this account, as a controller would make it.
+    ///
+    /// # Errors
+    /// When the configuration is unusable.
+    pub fn client(&self, layers: Layers) -> Result<Client> {
+        Ok(client_from(
+            self.config.clone(),
+            "dittofs-server-controller",
+            layers,
+        )?)
+    }
+}
+
+/// The authorizer hears of a new binding a little later than its maker.
+async fn granted(admin: &Client, user: &str, namespace: &str) -> Result<()> {
+    let reviews: Api<SubjectAccessReview> = Api::all(admin.clone());
+    let review: SubjectAccessReview = serde_json::from_value(json!({"spec": {
+        "user": user,
+        "groups": ["system:authenticated", "system:serviceaccounts", format!("system:serviceaccounts:{namespace}")],
+        "resourceAttributes": {"namespace": namespace, "verb": "create", "group": "", "resource": "secrets"},
+    }}))?;
+    until("the role is granted", async || {
+        let status = reviews
+            .create(&PostParams::default(), &review)
+            .await?
+            .status
+            .context("a review without status")?;
+        Ok(if status.allowed {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        })
+    })
+    .await
+}

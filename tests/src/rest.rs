@@ -1,0 +1,93 @@
+//! The server's REST API, as far as these tests use it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::{Secret, Service};
+use reqwest::{Client, StatusCode};
+use serde_json::json;
+
+use crate::{SERVER, World, until};
+
+/// The API of the server called [`SERVER`], through the cluster IP of its Service.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    client: Client,
+    url: String,
+}
+
+impl Rest {
+    /// The API that the Service of `world`'s server leads to.
+    ///
+    /// # Errors
+    /// When there is no such Service.
+    pub async fn of(world: &World) -> Result<Self> {
+        let service = world
+            .api::<Service>()
+            .get(&api_types::names::api_service(SERVER))
+            .await?;
+        let address = service
+            .spec
+            .and_then(|spec| spec.cluster_ip)
+            .context("the Service has no cluster IP")?;
+        let client = Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(5))
+            .build()?;
+        Ok(Rest {
+            client,
+            url: format!("http://{address}:8080"),
+        })
+    }
+
+    /// Waits until the server says through its Service that it is ready.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ready(&self) -> Result<()> {
+        until("/health/ready answers through the Service", async || {
+            Ok(
+                match self
+                    .client
+                    .get(format!("{}/health/ready", self.url))
+                    .send()
+                    .await
+                {
+                    Ok(answer) if answer.status() == StatusCode::OK => Ok(()),
+                    Ok(answer) => Err(answer.status().to_string()),
+                    Err(error) => Err(format!("{error:?}")),
+                },
+            )
+        })
+        .await
+    }
+
+    /// Logs in as `admin`; gives the status of the answer.
+    ///
+    /// # Errors
+    /// When nothing answers.
+    pub async fn log_in(&self, password: &str) -> Result<StatusCode> {
+        let request = self.client.post(format!("{}/api/v1/auth/login", self.url));
+        let answer = request
+            .json(&json!({"username": "admin", "password": password}))
+            .send()
+            .await?;
+        Ok(answer.status())
+    }
+}
+
+/// The administrator's password in the generated Secret.
+///
+/// # Errors
+/// When there is none.
+pub async fn password(world: &World) -> Result<String> {
+    let secret = world
+        .api::<Secret>()
+        .get(&api_types::names::admin_secret(SERVER))
+        .await?;
+    let bytes = secret
+        .data
+        .and_then(|mut data| data.remove("password"))
+        .context("no key password")?;
+    Ok(String::from_utf8(bytes.0)?)
+}

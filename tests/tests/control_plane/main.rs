@@ -1,0 +1,16 @@
+//! What the operator does with Kubernetes objects: no pod needs to run.
+
+mod adoption;
+mod changes;
+mod conflicts;
+mod crashes;
+mod faults;
+mod healing;
+mod held_back;
+mod inputs;
+mod old_objects;
+mod paused;
+mod schema;
+mod shipped;
+mod steady_state;
+mod violations;

@@ -1,0 +1,162 @@
+//! A rule that a later release adds must not lock anybody out of an object that breaks it: status,
+//! annotations, finalizers and deletion go on.
+
+use anyhow::{Context, Result, ensure};
+use cluster_tests::cluster::yaml_of;
+use cluster_tests::world::{none_failed, somebody};
+use cluster_tests::{Outcome, Pods, World, random, scenario, until};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Api;
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
+};
+use serde_json::{Value, json};
+
+use crate::violations::{self, Violation};
+
+fn without_rules(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("x-kubernetes-validations");
+            fields.values_mut().for_each(without_rules);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_rules),
+        _ => {}
+    }
+}
+
+/// The CRD under a group of the test's own, without its rules and with them.
+struct Schema {
+    resource: ApiResource,
+    name: String,
+    without: Value,
+    with: Value,
+}
+
+impl Schema {
+    fn new() -> Result<Self> {
+        let group = format!("t{}.dittofs.test", random::suffix()?);
+        let mut with = yaml_of("deploy/crds/dittoservers.yaml")?
+            .into_iter()
+            .next()
+            .context("no document")?;
+        let name = format!("dittoservers.{group}");
+        with["metadata"]["name"] = name.clone().into();
+        with["spec"]["group"] = group.clone().into();
+        let mut without = with.clone();
+        without_rules(&mut without);
+        let kind = GroupVersionKind::gvk(&group, "v1alpha1", "DittoServer");
+        Ok(Schema {
+            resource: ApiResource::from_gvk_with_plural(&kind, "dittoservers"),
+            name,
+            without,
+            with,
+        })
+    }
+
+    fn object(&self, world: &World, name: &str, spec: &Value) -> Result<DynamicObject> {
+        let mut manifest = world.manifest_of(name, spec.clone());
+        manifest["apiVersion"] = self.resource.api_version.clone().into();
+        Ok(serde_json::from_value(manifest)?)
+    }
+}
+
+async fn stored_under_older_schema(
+    world: &World,
+    schema: &Schema,
+    cases: &[Violation],
+) -> Result<Vec<String>> {
+    let api = world.objects(&schema.resource);
+    let mut names = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        let name = case.name.clone().unwrap_or_else(|| format!("v{number}"));
+        let mut object = schema.object(world, &name, &case.spec)?;
+        object.metadata.finalizers = Some(vec!["dittofs.dittofs.com/finalizer".to_owned()]);
+        // The API server may serve a new CRD a moment later than it says.
+        until("an object is taken", async || {
+            match api.create(&PostParams::default(), &object).await {
+                Ok(_) => Ok(Ok(())),
+                Err(kube::Error::Api(status)) if status.code == 404 => {
+                    Ok(Err(status.message.clone()))
+                }
+                Err(error) => {
+                    Err(anyhow::Error::from(error).context(format!("{name} {}", case.spec)))
+                }
+            }
+        })
+        .await?;
+        names.push(name);
+    }
+    Ok(names)
+}
+
+/// What must go on working for an object that breaks a rule.
+async fn goes_on(api: &Api<DynamicObject>, schema: &Schema, name: &str) -> Result<()> {
+    let status = json!({"apiVersion": schema.resource.api_version, "kind": "DittoServer", "metadata": {"name": name}, "status": {
+        "observedGeneration": 1,
+        "conditions": [{"type": "Ready", "status": "False", "reason": "Test", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+    }});
+    let parameters = PatchParams::apply("controller").force();
+    api.patch_status(name, &parameters, &Patch::Apply(status))
+        .await
+        .context("status")?;
+    let annotation = json!({"metadata": {"annotations": {"a": "b"}}});
+    api.patch(name, &somebody(), &Patch::Merge(annotation))
+        .await
+        .context("annotation")?;
+    // Both in one go and by themselves: deletion waits for the finalizer.
+    api.delete(name, &DeleteParams::default())
+        .await
+        .context("deletion")?;
+    let finalizers = json!({"metadata": {"finalizers": []}});
+    api.patch(name, &somebody(), &Patch::Merge(finalizers))
+        .await
+        .context("finalizer")?;
+    ensure!(api.get_opt(name).await?.is_none(), "it is still there");
+    Ok(())
+}
+
+async fn old_objects_go_on(world: &World, schema: &Schema) -> Result<()> {
+    let crds: Api<CustomResourceDefinition> = Api::all(world.admin.clone());
+    let apply = PatchParams::apply("cluster-tests").force();
+    crds.patch(&schema.name, &apply, &Patch::Apply(&schema.without))
+        .await?;
+    world.cluster.established(&schema.name).await?;
+    let cases = violations::all();
+    let names = stored_under_older_schema(world, schema, &cases).await?;
+
+    crds.patch(&schema.name, &apply, &Patch::Apply(&schema.with))
+        .await?;
+    let api = world.objects(&schema.resource);
+    let probe = schema.object(world, "probe", &json!({"replicas": 2}))?;
+    until("the rules are in force", async || {
+        let parameters = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        Ok(match api.create(&parameters, &probe).await {
+            Err(kube::Error::Api(status)) if status.message.contains("clustering") => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+    })
+    .await?;
+    let mut failures = Vec::new();
+    for (name, case) in names.iter().zip(&cases) {
+        if let Err(error) = goes_on(&api, schema, name).await {
+            failures.push(format!("{name} {}: {error:#}", case.spec));
+        }
+    }
+    none_failed(&failures)
+}
+
+#[test]
+fn an_object_that_breaks_a_newer_rule_is_no_dead_end() -> Outcome {
+    scenario("old", Pods::None, async |world| {
+        let schema = Schema::new()?;
+        let outcome = old_objects_go_on(world, &schema).await;
+        let crds: Api<CustomResourceDefinition> = Api::all(world.admin.clone());
+        crds.delete(&schema.name, &DeleteParams::background())
+            .await?;
+        outcome
+    })
+}

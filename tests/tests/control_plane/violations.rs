@@ -1,0 +1,154 @@
+//! For every CEL rule of the schema, specs that break it.
+
+use serde_json::{Value, json};
+
+/// A name or spec that a rule refuses.
+pub(crate) struct Violation {
+    /// Name of the object; a good one when absent.
+    pub(crate) name: Option<String>,
+    /// Fields of the spec.
+    pub(crate) spec: Value,
+    /// Part of the rule's message.
+    pub(crate) message: &'static str,
+}
+
+fn named(name: &str) -> Violation {
+    Violation {
+        name: Some(name.to_owned()),
+        spec: json!({}),
+        message: "metadata.name must begin with a letter",
+    }
+}
+
+fn spec(spec: Value, message: &'static str) -> Violation {
+    Violation {
+        name: None,
+        spec,
+        message,
+    }
+}
+
+fn identity(identity: Value, message: &'static str) -> Violation {
+    spec(json!({ "identity": identity }), message)
+}
+
+fn ldap(more: Value, message: &'static str) -> Violation {
+    let mut ldap = json!({"enabled": true, "url": "ldaps://dc", "baseDN": "dc=x", "bindDN": "cn=y",
+        "bindPasswordSecretRef": {"name": "s", "key": "k"}});
+    cluster_tests::world::merge(&mut ldap, more);
+    identity(json!({ "ldap": ldap }), message)
+}
+
+/// Every rule is broken at least once.
+pub(crate) fn all() -> Vec<Violation> {
+    let reference = json!({"name": "s", "key": "k"});
+    let optional = json!({"name": "s", "key": "k", "optional": true});
+    vec![
+        named(&"a".repeat(51)),
+        named("1st"),
+        named("a.b"),
+        spec(json!({"replicas": 2}), "the server has no clustering"),
+        spec(json!({"nfsPort": 2049}), "nfsPort is retired"),
+        spec(json!({"smb": {"port": 445}}), "smb is retired"),
+        spec(json!({"cache": {"size": "1Gi"}}), "cache is retired"),
+        spec(
+            json!({"shutdownTimeout": "500ms"}),
+            "must be between 1s and 1h",
+        ),
+        spec(
+            json!({"shutdownTimeout": "2h"}),
+            "must be between 1s and 1h",
+        ),
+        spec(
+            json!({"database": {"type": "postgres"}}),
+            "type postgres needs postgresSecretRef",
+        ),
+        spec(
+            json!({"database": {"type": "sqlite", "postgresSecretRef": reference}}),
+            "type sqlite and postgresSecretRef exclude each other",
+        ),
+        spec(
+            json!({"database": {"sqlite": {"path": "/tmp/x.db"}}}),
+            "must be a file under /data/controlplane/",
+        ),
+        spec(
+            json!({"database": {"sqlite": {"path": "/data/controlplane/../x.db"}}}),
+            "must be a file under /data/controlplane/",
+        ),
+        spec(
+            json!({"percona": {"enabled": true}, "database": {"postgresSecretRef": reference}}),
+            "percona and database.postgresSecretRef exclude each other",
+        ),
+        spec(
+            json!({"percona": {"enabled": true, "backup": {"enabled": true}}}),
+            "backups need bucket, endpoint and credentialsSecretRef",
+        ),
+        spec(
+            json!({"metrics": {"enabled": true, "port": 8080}}),
+            "controlPlane.port and metrics.port must differ",
+        ),
+        spec(
+            json!({"metrics": {"enabled": true}, "controlPlane": {"port": 9090}}),
+            "controlPlane.port and metrics.port must differ",
+        ),
+        spec(
+            json!({"controlPlane": {"port": 12049}}),
+            "choose another API port",
+        ),
+        spec(
+            json!({"metrics": {"port": 1445}}),
+            "choose another metrics port",
+        ),
+        spec(
+            json!({"controlPlane": {"clientCASecretName": "ca"}}),
+            "clientCASecretName (mutual TLS) needs certSecretName",
+        ),
+        spec(
+            json!({"adapterDiscovery": {"pollingInterval": "5s"}}),
+            "must be at least 10s",
+        ),
+        spec(
+            json!({"logging": {"output": "/var/log/dfs.log"}}),
+            "must be stdout, stderr, or a file under",
+        ),
+        identity(
+            json!({"jwt": {"accessTokenDuration": "30s"}}),
+            "must be at least 1m",
+        ),
+        identity(
+            json!({"jwt": {"refreshTokenDuration": "1m"}}),
+            "must be at least 5m",
+        ),
+        identity(
+            json!({"jwt": {"secretRef": optional}}),
+            "optional references are not supported",
+        ),
+        identity(
+            json!({"admin": {"username": "root"}}),
+            "the server's first account is always called admin",
+        ),
+        ldap(
+            json!({"bindPasswordSecretRef": null}),
+            "LDAP needs bindPasswordSecretRef",
+        ),
+        ldap(json!({"url": "ldap://dc"}), "an ldap:// URL needs startTLS"),
+        ldap(
+            json!({"url": "http://directory"}),
+            "must begin with ldap:// or ldaps://",
+        ),
+        identity(
+            json!({"kerberos": {"enabled": true, "servicePrincipal": "nfs/x"}}),
+            "keytabSecretRef",
+        ),
+        identity(
+            json!({"kerberos": {"enabled": true, "servicePrincipal": "nfs/x@Y", "keytabSecretRef": reference,
+            "krb5Conf": "/etc/krb5.conf", "krb5ConfSecretRef": reference}}),
+            "krb5Conf and krb5ConfSecretRef exclude each other",
+        ),
+        identity(
+            json!({"kerberos": {"enabled": true, "servicePrincipal": "nfs/x@Y", "keytabSecretRef": reference,
+            "machineAccount": {"enabled": true}}}),
+            "a machine account needs accountName",
+        ),
+    ]
+}

@@ -1,0 +1,4 @@
+//! What takes long: crashes at every write, and windows of minutes.
+
+mod crashes;
+mod steady_state;
