@@ -1,6 +1,7 @@
 //! Reads that fail: no information is not "nothing".
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
 use cluster_tests::audit::listed;
@@ -170,10 +171,10 @@ fn writes_that_fail_are_made_up_for() -> Outcome {
     scenario("writes", Pods::None, async |world| {
         for (number, kind) in KINDS.into_iter().enumerate() {
             let name = format!("s{number}");
-            let hit = std::sync::atomic::AtomicU64::new(0);
-            // Every second write fails, until ten have.
+            let hit = AtomicBool::new(false);
+            // Every second write fails, beginning with the first.
             let fault = Fault::new(kind, move |request| {
-                request.is_write && hit.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 2 == 0
+                request.is_write && !hit.fetch_not(Ordering::SeqCst)
             });
             let controller =
                 Controller::start_behind(world, vec![Arc::clone(&fault) as Arc<dyn Seam>]).await?;

@@ -3,6 +3,7 @@
 use anyhow::{Context, ensure};
 use cluster_tests::world::run;
 use cluster_tests::{Outcome, kubectl, random};
+use percona_bridge::{ConnectionKey, Source};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -41,7 +42,7 @@ fn the_real_server_reads_every_key_of_the_configuration_file() -> Outcome {
         for spec in specs() {
             let spec: api_types::DittoServerSpec = serde_json::from_value(spec)?;
             let source =
-                percona_bridge::source(&spec).map_err(|error| anyhow::anyhow!("{error}"))?;
+                percona_bridge::source(&spec, false).map_err(|error| anyhow::anyhow!("{error}"))?;
             let text = configgen::config_file(&spec, &source)?;
             let folder = std::env::temp_dir().join(format!("dittofs-test-{}", random::suffix()?));
             std::fs::create_dir(&folder)?;
@@ -56,7 +57,7 @@ fn the_real_server_reads_every_key_of_the_configuration_file() -> Outcome {
             );
             // What the pod gets from Secrets.
             command.env("DITTOFS_LDAP_BIND_PASSWORD", "password");
-            for key in percona_bridge::ConnectionKey::ALL {
+            for key in ConnectionKey::ALL {
                 let value = match key.key {
                     "port" => "5432",
                     "sslmode" => "require",
