@@ -104,6 +104,9 @@ macro_rules! reasons {
 reasons! {
     /// All inputs are there and valid.
     InputsComplete,
+    /// All inputs are there; the API asks for client certificates, and none is named for the
+    /// operator's other controllers.
+    ClientCertificateNotNamed,
     /// A referenced Secret does not exist.
     SecretMissing,
     /// A referenced Secret lacks the key.

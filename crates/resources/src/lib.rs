@@ -9,6 +9,7 @@ mod config_map;
 mod credentials;
 mod disruption;
 mod environment;
+mod extras;
 mod instance;
 mod network_policy;
 mod pod;

@@ -173,11 +173,17 @@ async fn children(
             .get(namespace, &names::disruption_budget(name))
             .await
             .map_err(failed("the PodDisruptionBudget"))?,
-        policy: watches
-            .policies
-            .get(namespace, &names::baseline_policy(name))
-            .await
-            .map_err(failed("the NetworkPolicy"))?,
+        policy: if server.spec.network_policy.enabled {
+            watches
+                .policies
+                .get(namespace, &names::baseline_policy(name))
+                .await
+                .map_err(failed("the NetworkPolicy"))?
+        } else {
+            watches
+                .policies
+                .cached(namespace, &names::baseline_policy(name))
+        },
     })
 }
 

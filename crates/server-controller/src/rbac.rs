@@ -33,7 +33,11 @@ pub fn cluster_role() -> ClusterRole {
         ),
         rule("apps", &["statefulsets"], READ_APPLY),
         rule("policy", &["poddisruptionbudgets"], READ_APPLY),
-        rule("networking.k8s.io", &["networkpolicies"], READ_APPLY),
+        rule(
+            "networking.k8s.io",
+            &["networkpolicies"],
+            &["get", "list", "watch", "create", "patch", "delete"],
+        ),
         // Listed and watched as metadata; values are read by name. Made once, never written over;
         // a takeover changes their metadata.
         rule(

@@ -143,14 +143,17 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
             instance,
             &adapters(server),
         ))),
-        api: Wish::Apply(Box::new(resources::api_service(instance))),
+        api: Wish::Apply(Box::new(api_service(observed, instance)?)),
         metrics: match metrics {
             Some(service) => Wish::Apply(Box::new(service)),
             None => unwanted(observed.live.metrics.as_deref(), instance),
         },
         stateful_set: stateful_set.map_or(Wish::Leave, |set| Wish::Apply(Box::new(set))),
         budget: Wish::Apply(Box::new(resources::disruption_budget(instance))),
-        policy: Wish::Apply(Box::new(resources::baseline_policy(instance))),
+        policy: match resources::baseline_policy(instance) {
+            Some(policy) => Wish::Apply(Box::new(policy)),
+            None => unwanted(observed.live.policy.as_deref(), instance),
+        },
     };
     Ok(Plan {
         make: Vec::new(),
@@ -207,7 +210,22 @@ fn is_stuck(observed: &Observed, instance: &Instance<'_>) -> bool {
         && trouble(pod).is_some()
 }
 
-fn unwanted(live: Option<&Service>, instance: &Instance<'_>) -> Wish<Service> {
+/// The API Service. A Service keeps the number of IP families that it once had when nobody asks for
+/// one any more: what we set is set back to the default, not only given up.
+fn api_service(observed: &Observed, instance: &Instance<'_>) -> Result<Service, PlanError> {
+    let mut service = resources::api_service(instance);
+    if let Some(live) = observed.live.api.as_deref()
+        && let Some(spec) = &mut service.spec
+        && spec.ip_family_policy.is_none()
+        && owned_part(live)?.is_some_and(|owned| !owned["spec"]["ipFamilyPolicy"].is_null())
+    {
+        spec.ip_family_policy = Some("SingleStack".to_owned());
+    }
+    Ok(service)
+}
+
+/// A child that the spec does not want goes if it is ours.
+fn unwanted<K: kube::Resource>(live: Option<&K>, instance: &Instance<'_>) -> Wish<K> {
     match live {
         Some(live) if instance.owns(live) => Wish::Remove,
         _ => Wish::Leave,
@@ -503,6 +521,55 @@ mod tests {
                 ..Plan::nothing()
             }
         );
+    }
+
+    /// `world` with another spec.
+    fn with_spec(mut world: Observed, spec: serde_json::Value) -> Observed {
+        world.server = Arc::new(crate::testing::server(spec));
+        world
+    }
+
+    #[test]
+    fn the_policy_goes_when_it_is_not_wanted_unless_it_is_somebody_elses() {
+        let mut world = provisioned(json!({}));
+        let Wish::Apply(policy) = planned(&world).children.policy else {
+            panic!("applied")
+        };
+        world.live.policy = Some(Arc::from(policy));
+        let mut world = with_spec(world, json!({"networkPolicy": {"enabled": false}}));
+        assert_eq!(planned(&world).children.policy, Wish::Remove);
+
+        let mut foreign = NetworkPolicy::clone(world.live.policy.as_ref().unwrap());
+        foreign.metadata.labels = None;
+        foreign.metadata.owner_references = None;
+        world.live.policy = Some(Arc::new(foreign));
+        assert_eq!(planned(&world).children.policy, Wish::Leave);
+        assert!(validate(&world).unwrap().conflicts.is_empty());
+    }
+
+    #[test]
+    fn a_service_that_we_made_dual_stack_goes_back_to_a_single_one() {
+        let policy = |world: &Observed| match planned(world).children.api {
+            Wish::Apply(service) => service.spec.unwrap().ip_family_policy,
+            other => panic!("the Service shall be applied, not {other:?}"),
+        };
+        let mut world = provisioned(json!({"service": {"ipFamilyPolicy": "PreferDualStack"}}));
+        let Wish::Apply(mut service) = planned(&world).children.api else {
+            panic!("applied")
+        };
+        service.metadata.managed_fields = serde_json::from_value(json!([{
+            "manager": MANAGER, "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:ipFamilyPolicy": {}}},
+        }]))
+        .unwrap();
+        world.live.api = Some(Arc::from(service));
+        let mut world = with_spec(world, json!({}));
+        assert_eq!(policy(&world).as_deref(), Some("SingleStack"));
+
+        let mut others = Service::clone(world.live.api.as_ref().unwrap());
+        others.metadata.managed_fields = None;
+        world.live.api = Some(Arc::new(others));
+        assert_eq!(policy(&world), None, "what others set stays");
     }
 
     #[test]

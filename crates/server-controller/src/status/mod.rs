@@ -151,7 +151,10 @@ fn api(visit: Visit<'_>, surroundings: &Surroundings) -> ApiStatus {
             .as_ref()
             .filter(|secret| has_ca(visit.observed, &secret.0))
             .map(|secret| SecretKeyRef::new(secret.0.as_str(), CA_KEY)),
-        client_cert_secret_ref: None,
+        client_cert_secret_ref: control_plane
+            .client_cert_secret_name
+            .clone()
+            .map(|name| SecretRef { name }),
     }
 }
 
@@ -267,6 +270,36 @@ mod tests {
             condition(&reported(&with_adapter_conditions(0)), "Ready"),
             "False AdapterStatusMissing"
         );
+    }
+
+    #[test]
+    fn an_api_that_asks_for_certificates_says_which_one_opens_it() {
+        let status = |client: Value| {
+            let mut spec =
+                json!({"controlPlane": {"certSecretName": "cert", "clientCASecretName": "ca"}});
+            spec["controlPlane"]
+                .as_object_mut()
+                .unwrap()
+                .extend(client.as_object().unwrap().clone());
+            let mut world = provisioned(spec);
+            let pair = [("tls.crt", "c"), ("tls.key", "k"), ("ca.crt", "a")];
+            crate::testing::secret(&mut world, "cert", &pair);
+            crate::testing::secret(&mut world, "ca", &[("ca.crt", "a")]);
+            reported(&with_pod(with_stateful_set(world), serving()))
+        };
+        let named = status(json!({"clientCertSecretName": "client"}));
+        assert_eq!(condition(&named, "ConfigReady"), "True InputsComplete");
+        let api = named.api.unwrap();
+        assert_eq!(api.client_cert_secret_ref.unwrap().name.0, "client");
+        assert_eq!(api.ca_secret_ref.unwrap().name.0, "cert");
+
+        let unnamed = status(json!({}));
+        assert_eq!(
+            condition(&unnamed, "ConfigReady"),
+            "True ClientCertificateNotNamed"
+        );
+        assert_eq!(condition(&unnamed, "Available"), "True PodServing");
+        assert_eq!(unnamed.api.unwrap().client_cert_secret_ref, None);
     }
 
     #[test]
