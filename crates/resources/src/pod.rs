@@ -123,7 +123,11 @@ pub fn pod_template(
             topology_spread_constraints: some(topology_spread_constraints),
             priority_class_name: priority_class_name.map(|name| name.0),
             runtime_class_name: runtime_class_name.map(|name| name.0),
-            service_account_name: service_account_name.map(|name| name.0),
+            // Written even when it is the default: Kubernetes keeps a copy of the name in the retired
+            // field serviceAccount, which would bring back a name that is no longer asked for.
+            service_account_name: Some(
+                service_account_name.map_or_else(|| "default".to_owned(), |name| name.0),
+            ),
             dns_policy: dns_policy.map(|policy| policy.as_str().to_owned()),
             dns_config,
             host_aliases: some(host_aliases),
