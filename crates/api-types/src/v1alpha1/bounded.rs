@@ -127,4 +127,12 @@ mod tests {
         );
         assert_eq!(found, Vec::<String>::new());
     }
+
+    #[test]
+    fn the_crd_leaves_room_below_what_one_object_may_weigh() {
+        use kube::CustomResourceExt;
+        // kubectl apply keeps a copy in an annotation, and annotations hold 256 KiB in all.
+        let text = serde_saphyr::to_string(&crate::DittoServer::crd()).unwrap();
+        assert!(text.len() < 200 << 10, "{} bytes", text.len());
+    }
 }

@@ -22,7 +22,7 @@ pub struct Probes {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StartupProbe {
-    /// Seconds that a start may take before it is given up, 180 to 86400; 1800 when absent. A start replays journals and waits for remote stores: an unreachable S3 store alone takes almost three minutes.
+    /// Seconds that a start may take before it is given up, 180 to 86400; 1800 when absent. A start replays journals and waits for remote stores: an unreachable S3 store alone takes almost three minutes. Raise progressDeadlineSeconds with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 180, max = 86400))]
     pub budget_seconds: Option<i32>,
