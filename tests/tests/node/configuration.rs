@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use cluster_tests::world::run;
 use cluster_tests::{Outcome, kubectl, random};
-use percona_bridge::{ConnectionKey, Source};
+use percona_bridge::ConnectionKey;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
