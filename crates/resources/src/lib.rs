@@ -28,5 +28,5 @@ pub use network_policy::baseline_policy;
 pub use pod::pod_template;
 pub use rendering::rendering;
 pub use services::{AdapterPort, api_service, headless_service, metrics_service};
-pub use stateful_set::{claim_templates, stateful_set};
+pub use stateful_set::{claim_templates, size_of, stateful_set};
 pub use volumes::volumes_of;

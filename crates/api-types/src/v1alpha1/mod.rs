@@ -28,7 +28,7 @@ pub use status::{
     AdapterAddress, AdapterService, AdapterStatus, ApiStatus, ClaimStatus, DatabaseProvider,
     DatabaseStatus, DittoServerStatus, MetadataDatabase, Phase, PushedSecret, StorageStatus,
 };
-pub use storage::Storage;
+pub use storage::{Retention, RetentionPolicy, Storage};
 pub use text::Text;
 
 /// API group of the DittoFS resources.

@@ -1,9 +1,12 @@
 //! The third step, pure: what every child shall be.
 
+mod deletion;
+mod storage;
 mod template;
 
 use api_types::DittoServer;
 use api_types::annotations;
+use api_types::v1alpha1::Retention;
 use controller_runtime::apply::extract;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service};
@@ -16,10 +19,12 @@ use crate::MANAGER;
 use crate::observe::Observed;
 use crate::status::{rollout, trouble::trouble};
 use crate::validate::{Generated, Validated};
+pub use deletion::Deletion;
+pub use storage::{ClaimTemplates, Growth};
 use template::Rendered;
 
-/// The finalizer of the Go operator and of later steps of a deletion. Nothing needs it now: an
-/// inherited one is removed.
+/// The finalizer, named as that of the Go operator. A server carries it only while something must be
+/// done at its deletion; an inherited one that nothing needs is removed.
 pub const FINALIZER: &str = "dittofs.dittofs.com/finalizer";
 
 /// What shall happen to one child.
@@ -42,6 +47,17 @@ pub type Wishes = Children<
     Wish<NetworkPolicy>,
 >;
 
+/// What shall become of our finalizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finalizer {
+    /// It stays, or stays away.
+    Keep,
+    /// It shall be set before anything else: something must be done at the deletion.
+    Add,
+    /// It shall go, after everything else.
+    Remove,
+}
+
 /// What shall happen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -53,8 +69,14 @@ pub struct Plan {
     pub held_back: bool,
     /// The pod is stuck in a revision that is not wanted any more and shall go.
     pub unstick: bool,
-    /// Our finalizer is on the server and shall go.
-    pub release: bool,
+    /// The claims that shall grow.
+    pub grow: Vec<Growth>,
+    /// What shall become of the StatefulSet's claim templates.
+    pub claim_templates: ClaimTemplates,
+    /// Our finalizer.
+    pub finalizer: Finalizer,
+    /// The next step of a deletion that our finalizer holds up; nothing else is planned then.
+    pub deletion: Option<Deletion>,
     /// Writes are stopped by annotation; everything above is then empty.
     pub paused: bool,
 }
@@ -74,7 +96,10 @@ impl Plan {
             },
             held_back: false,
             unstick: false,
-            release: false,
+            grow: Vec::new(),
+            claim_templates: ClaimTemplates::Settled,
+            finalizer: Finalizer::Keep,
+            deletion: None,
             paused: false,
         }
     }
@@ -97,15 +122,11 @@ pub enum PlanError {
 /// [`PlanError`], which no accepted spec brings about.
 pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, PlanError> {
     let server = &observed.server;
-    let held = server
-        .metadata
-        .finalizers
-        .iter()
-        .flatten()
-        .any(|name| name == FINALIZER);
+    let instance = &validated.instance;
     if server.metadata.deletion_timestamp.is_some() {
+        let source = usable(validated);
         return Ok(Plan {
-            release: held,
+            deletion: is_held(server).then(|| deletion::next(observed, instance, source)),
             ..Plan::nothing()
         });
     }
@@ -115,11 +136,10 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
             ..Plan::nothing()
         });
     }
-    let instance = &validated.instance;
     if !validated.make.is_empty() {
         return Ok(Plan {
             make: validated.make.clone(),
-            release: held,
+            finalizer: finalizer(observed, instance, &ClaimTemplates::Settled),
             ..Plan::nothing()
         });
     }
@@ -130,12 +150,15 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
             .any(|conflict| conflict.kind == kind && conflict.name == name)
     };
     let rendered = template::render(observed, validated)?;
+    let claim_templates = storage::templates(observed, validated, &rendered);
     let Rendered {
         config,
         template,
         held_back,
     } = rendered;
-    let stateful_set = template.map(|template| stateful_set(observed, instance, template));
+    let stateful_set = template
+        .filter(|_| !is_leaving(observed))
+        .map(|template| stateful_set(observed, instance, template));
     let metrics = resources::metrics_service(instance);
     let wishes = Children {
         config: config.map_or(Wish::Leave, |config| Wish::Apply(Box::new(config))),
@@ -157,9 +180,48 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
         children: only_ours(wishes, ours),
         held_back,
         unstick: is_stuck(observed, instance),
-        release: held,
+        grow: storage::growths(observed, instance),
+        finalizer: finalizer(observed, instance, &claim_templates),
+        claim_templates,
+        deletion: None,
         paused: false,
     })
+}
+
+/// Whether `server` carries our finalizer.
+pub fn is_held(server: &DittoServer) -> bool {
+    server
+        .metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|name| name == FINALIZER)
+}
+
+/// The finalizer is needed while the data shall go with the server, and while its pod is without a
+/// StatefulSet, with which it would go otherwise.
+fn finalizer(
+    observed: &Observed,
+    instance: &Instance<'_>,
+    claim_templates: &ClaimTemplates,
+) -> Finalizer {
+    let needed = instance.spec.storage.retention_policy.when_deleted == Retention::Delete
+        || matches!(claim_templates, ClaimTemplates::Replace(_))
+        || storage::is_bereft(observed, instance);
+    match (needed, is_held(&observed.server)) {
+        (true, false) => Finalizer::Add,
+        (false, true) => Finalizer::Remove,
+        (true, true) | (false, false) => Finalizer::Keep,
+    }
+}
+
+/// Whether the live StatefulSet is being deleted: another one is made once it is gone.
+fn is_leaving(observed: &Observed) -> bool {
+    observed
+        .live
+        .stateful_set
+        .as_deref()
+        .is_some_and(|set| set.metadata.deletion_timestamp.is_some())
 }
 
 /// Whether a person stopped all writes for `server`.
@@ -499,7 +561,7 @@ mod tests {
         assert_eq!(
             planned(&world),
             Plan {
-                release: true,
+                deletion: Some(Deletion::Release),
                 ..Plan::nothing()
             }
         );
