@@ -99,10 +99,8 @@ async fn grow(
             claims.remember(claim);
             Ok(())
         }
-        Err(error) => {
-            claims.forget(namespace, name);
-            Err(failed::<PersistentVolumeClaim>(name, error))
-        }
+        // It stays in the store as it was: a claim that seems gone would be taken for a missing one.
+        Err(error) => Err(failed::<PersistentVolumeClaim>(name, error)),
     }
 }
 

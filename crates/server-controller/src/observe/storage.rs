@@ -215,24 +215,33 @@ async fn event(
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     let about = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
     match api.list(&about).await {
-        Ok(events) => Ok(last(&judged.name, events.items)),
+        Ok(events) => Ok(last(&judged.name, &events.items)),
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(None),
         Err(error) => Err(failed(format!("events of claim {}", judged.name))(error)),
     }
 }
 
-/// The last warning, or without one the last event: drivers repeat their attempts, and what
-/// they say between two failures would make the message flap.
-fn last(claim: &str, events: Vec<Event>) -> Option<ClaimEvent> {
-    let is_warning = |event: &Event| event.type_.as_deref() == Some("Warning");
+/// The last event. Drivers repeat their attempts, and what they say between two failures would make
+/// the message flap: so a warning counts more than what is said within [`MEMORY`] after it.
+fn last(claim: &str, events: &[Event]) -> Option<ClaimEvent> {
+    let newest = events.iter().max_by_key(|event| seen(event))?;
     let event = events
-        .into_iter()
-        .max_by_key(|event| (is_warning(event), seen(event)))?;
+        .iter()
+        .filter(|event| event.type_.as_deref() == Some("Warning"))
+        .max_by_key(|event| seen(event))
+        .filter(|warning| match (seen(warning), seen(newest)) {
+            (Some(warned), Some(last)) => last.duration_since(warned) < MEMORY,
+            _ => true,
+        })
+        .unwrap_or(newest);
     Some(ClaimEvent {
         claim: claim.to_owned(),
         note: steady(event.message.as_deref().unwrap_or_default()),
     })
 }
+
+/// Longest pause between two attempts of the usual drivers.
+const MEMORY: SignedDuration = SignedDuration::from_mins(5);
 
 /// When an event was seen last; which field says it depends on its writer.
 fn seen(event: &Event) -> Option<Timestamp> {
@@ -281,15 +290,17 @@ mod tests {
     }
 
     #[test]
-    fn the_last_warning_is_quoted_whatever_is_said_after_it() {
-        let events = vec![
+    fn a_warning_is_quoted_until_nothing_repeats_it() {
+        let mut events = vec![
             event("Warning", "2026-01-01T00:00:01Z", "older"),
             event("Warning", "2026-01-01T00:00:02Z", "no space left"),
-            event("Normal", "2026-01-01T00:00:03Z", "trying again"),
+            event("Normal", "2026-01-01T00:04:59Z", "trying again"),
         ];
-        let quoted = last("metadata-files-0", events).unwrap();
-        assert_eq!(quoted.note, "no space left");
-        assert_eq!(last("metadata-files-0", Vec::new()), None);
+        let quoted = |events: &[Event]| last("metadata-files-0", events).map(|event| event.note);
+        assert_eq!(quoted(&events).unwrap(), "no space left");
+        events.push(event("Normal", "2026-01-01T00:05:03Z", "waiting"));
+        assert_eq!(quoted(&events).unwrap(), "waiting");
+        assert_eq!(quoted(&[]), None);
     }
 
     #[test]
