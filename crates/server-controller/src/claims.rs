@@ -148,7 +148,9 @@ fn expansion(observed: &Observed, claim: &PersistentVolumeClaim) -> Expansion {
         return Expansion::NoClass;
     };
     match observed.storage.classes.get(class) {
-        Some(ClassState::Present { expandable: true, .. }) => Expansion::Allowed,
+        Some(ClassState::Present {
+            expandable: true, ..
+        }) => Expansion::Allowed,
         Some(ClassState::Present { .. }) => Expansion::Forbidden(class.to_owned()),
         Some(ClassState::Missing) => Expansion::ClassMissing(class.to_owned()),
         Some(ClassState::Unreadable) | None => Expansion::Unknown,
@@ -165,7 +167,9 @@ fn growing(claim: &PersistentVolumeClaim) -> Growing {
             .and_then(|status| status.conditions.as_ref())
             .into_iter()
             .flatten()
-            .find(|condition| kinds.contains(&condition.type_.as_str()) && condition.status == "True")
+            .find(|condition| {
+                kinds.contains(&condition.type_.as_str()) && condition.status == "True"
+            })
     };
     let resize = status
         .and_then(|status| status.allocated_resource_statuses.as_ref())
@@ -177,8 +181,10 @@ fn growing(claim: &PersistentVolumeClaim) -> Growing {
     }
     match resize {
         Some(
-            failed @ ("ControllerResizeInfeasible" | "NodeResizeInfeasible"
-            | "ControllerResizeFailed" | "NodeResizeFailed"),
+            failed @ ("ControllerResizeInfeasible"
+            | "NodeResizeInfeasible"
+            | "ControllerResizeFailed"
+            | "NodeResizeFailed"),
         ) => Growing::Failed(failed.to_owned()),
         Some("NodeResizePending" | "NodeResizeInProgress") => Growing::FileSystem,
         _ if condition(&["FileSystemResizePending"]).is_some() => Growing::FileSystem,
@@ -283,7 +289,12 @@ mod tests {
     #[test]
     fn a_claim_that_asks_for_less_than_the_spec_may_grow_where_its_class_allows_it() {
         let mut world = provisioned(json!({"storage": {"metadataSize": "2Gi"}}));
-        claim(&mut world, Volume::Metadata, "1Gi", json!({"phase": "Bound"}));
+        claim(
+            &mut world,
+            Volume::Metadata,
+            "1Gi",
+            json!({"phase": "Bound"}),
+        );
         let state = |world: &Observed| states(world)[0].clone();
         assert_eq!(state(&world), ClaimState::TooSmall(Expansion::Unknown));
         class(&mut world, "fast", Some(false));
@@ -309,18 +320,22 @@ mod tests {
     fn the_growth_of_a_claim_is_told_from_its_status() {
         let growing = |more: Value| {
             let mut status = json!({"phase": "Bound", "capacity": {"storage": "1Gi"}});
-            status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            status
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
             match metadata_claim(status) {
                 ClaimState::Growing(growing) => growing,
                 other => panic!("{other:?}"),
             }
         };
-        let condition = |kind: &str| {
-            json!({"conditions": [{"type": kind, "status": "True", "message": "quota is used up"}]})
-        };
+        let condition = |kind: &str| json!({"conditions": [{"type": kind, "status": "True", "message": "quota is used up"}]});
         assert_eq!(growing(json!({})), Growing::Volume);
         assert_eq!(growing(condition("Resizing")), Growing::Volume);
-        assert_eq!(growing(condition("FileSystemResizePending")), Growing::FileSystem);
+        assert_eq!(
+            growing(condition("FileSystemResizePending")),
+            Growing::FileSystem
+        );
         assert_eq!(
             growing(condition("ControllerResizeError")),
             Growing::Failed("quota is used up".to_owned())
@@ -335,7 +350,12 @@ mod tests {
     fn claims_of_another_class_cannot_be_reconciled() {
         let storage = json!({"metadataSize": "1Gi", "storageClassName": "slow"});
         let mut world = provisioned(json!({"storage": storage}));
-        claim(&mut world, Volume::Metadata, "1Gi", json!({"phase": "Bound"}));
+        claim(
+            &mut world,
+            Volume::Metadata,
+            "1Gi",
+            json!({"phase": "Bound"}),
+        );
         let message = irreconcilable(&world, &instance(&world)).unwrap();
         assert!(message.contains("of StorageClass fast"), "{message}");
     }

@@ -204,8 +204,7 @@ impl ServerController {
         let plan = plan::plan(&observed, &validate::validate(&observed)?)?;
         if plan.finalizer == Finalizer::Add {
             let servers = &self.watches.servers;
-            observed.server =
-                finalizer::set(&self.client, servers, &observed.server, true).await?;
+            observed.server = finalizer::set(&self.client, servers, &observed.server, true).await?;
         }
         Ok(observed)
     }

@@ -139,9 +139,8 @@ enum LookUp {
 
 impl LookUp {
     fn of(server: &DittoServer, set: Option<&StatefulSet>, leaving: bool) -> Self {
-        let behind = |set| {
-            Instance::of(server).is_some_and(|instance| templates_behind(set, &instance))
-        };
+        let behind =
+            |set| Instance::of(server).is_some_and(|instance| templates_behind(set, &instance));
         match set {
             _ if leaving => LookUp::All,
             Some(set) if behind(set) => LookUp::All,

@@ -29,11 +29,7 @@ pub fn cluster_role() -> ClusterRole {
             &["update"],
         ),
         rule("", &["configmaps"], READ_APPLY),
-        rule(
-            "",
-            &["services"],
-            READ_APPLY_DELETE,
-        ),
+        rule("", &["services"], READ_APPLY_DELETE),
         // Claim templates cannot be changed, so a StatefulSet whose claims have grown is replaced.
         rule("apps", &["statefulsets"], READ_APPLY_DELETE),
         rule("policy", &["poddisruptionbudgets"], READ_APPLY),

@@ -13,4 +13,5 @@ mod paused;
 mod schema;
 mod shipped;
 mod steady_state;
+mod storage;
 mod violations;

@@ -93,7 +93,10 @@ pub(super) async fn facts(
             facts.classes.insert(name, state);
         }
     }
-    let Some(unsettled) = judged.iter().find(|judged| has_news(observed, &facts, judged)) else {
+    let Some(unsettled) = judged
+        .iter()
+        .find(|judged| has_news(observed, &facts, judged))
+    else {
         return Ok(facts);
     };
     facts.event = event(client, instance.namespace, unsettled).await?;
@@ -117,12 +120,7 @@ fn is_young(judged: &Judged<'_>, now: Timestamp) -> bool {
 fn needed(judged: &[Judged<'_>]) -> Vec<String> {
     let mut names: Vec<String> = judged
         .iter()
-        .filter(|judged| {
-            matches!(
-                judged.state,
-                ClaimState::Pending | ClaimState::TooSmall(_)
-            )
-        })
+        .filter(|judged| matches!(judged.state, ClaimState::Pending | ClaimState::TooSmall(_)))
         .filter_map(|judged| class_of(judged.claim?))
         .map(str::to_owned)
         .collect();
@@ -270,8 +268,13 @@ fn is_fleeting(word: &str) -> bool {
     let is_hex = word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     let has_letter = word.chars().any(|c| c.is_ascii_alphabetic());
     let is_identifier = is_hex && has_letter && digits > 0 && word.len() >= 12;
-    let is_time = digits >= 4 && word.contains(':') && !word.contains('/') && !word.contains("::")
-        && word.chars().all(|c| c.is_ascii_digit() || ":.-+TZ".contains(c));
+    let is_time = digits >= 4
+        && word.contains(':')
+        && !word.contains('/')
+        && !word.contains("::")
+        && word
+            .chars()
+            .all(|c| c.is_ascii_digit() || ":.-+TZ".contains(c));
     is_identifier || is_time
 }
 

@@ -165,7 +165,10 @@ mod tests {
     /// A server with `policy` that is being deleted, with everything still there.
     fn leaving(policy: &str) -> Observed {
         let storage = json!({"metadataSize": "1Gi", "retentionPolicy": {"whenDeleted": policy}});
-        let mut world = with_pod(with_stateful_set(provisioned(json!({"storage": storage}))), serving());
+        let mut world = with_pod(
+            with_stateful_set(provisioned(json!({"storage": storage}))),
+            serving(),
+        );
         let bound = json!({"phase": "Bound", "capacity": {"storage": "1Gi"}});
         claim(&mut world, Volume::Metadata, "1Gi", bound.clone());
         claim(&mut world, Volume::ControlPlane, "1Gi", bound);
@@ -191,7 +194,13 @@ mod tests {
     fn step(world: &Observed) -> Deletion {
         let plan = planned(world);
         let step = plan.deletion.clone().unwrap();
-        assert_eq!(plan, Plan { deletion: Some(step.clone()), ..Plan::nothing() });
+        assert_eq!(
+            plan,
+            Plan {
+                deletion: Some(step.clone()),
+                ..Plan::nothing()
+            }
+        );
         step
     }
 
@@ -208,21 +217,31 @@ mod tests {
         let mut world = leaving("Delete");
         assert_eq!(step(&world), Deletion::RemoveStatefulSet);
         world.live.stateful_set = None;
-        world.pod = pod(json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "files", "uid": "u", "controller": true}]));
+        world.pod = pod(
+            json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "files", "uid": "u", "controller": true}]),
+        );
         assert_eq!(step(&world), Deletion::AwaitPod);
         world.pod = None;
         let both = vec![Volume::Metadata, Volume::ControlPlane];
         assert_eq!(step(&world), Deletion::RemoveClaims(both));
         world.claims.remove(&Volume::Metadata);
-        assert_eq!(step(&world), Deletion::RemoveClaims(vec![Volume::ControlPlane]));
+        assert_eq!(
+            step(&world),
+            Deletion::RemoveClaims(vec![Volume::ControlPlane])
+        );
         let mut going = PersistentVolumeClaim::clone(&world.claims[&Volume::ControlPlane]);
         going.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
         world.claims.insert(Volume::ControlPlane, Arc::new(going));
-        assert_eq!(step(&world), Deletion::AwaitClaims(vec![Volume::ControlPlane]));
+        assert_eq!(
+            step(&world),
+            Deletion::AwaitClaims(vec![Volume::ControlPlane])
+        );
         world.claims.clear();
         assert_eq!(step(&world), Deletion::RemoveAdminSecret);
         let gone = SecretState::Missing;
-        world.secrets.insert("files-admin-bootstrap-credentials".to_owned(), gone);
+        world
+            .secrets
+            .insert("files-admin-bootstrap-credentials".to_owned(), gone);
         assert_eq!(step(&world), Deletion::Release);
     }
 

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use crate::plan::{Finalizer, Wish};
     use crate::testing::{
-        class, claim, planned, provisioned, respecified, serving, with_pod, with_stateful_set,
+        claim, class, planned, provisioned, respecified, serving, with_pod, with_stateful_set,
     };
 
     fn bound(size: &str) -> Value {
@@ -190,7 +190,11 @@ mod tests {
     #[test]
     fn only_the_claim_that_is_too_small_is_asked_to_grow() {
         let plan = planned(&growing());
-        let grown: Vec<_> = plan.grow.iter().map(|growth| (growth.volume, &growth.size)).collect();
+        let grown: Vec<_> = plan
+            .grow
+            .iter()
+            .map(|growth| (growth.volume, &growth.size))
+            .collect();
         assert_eq!(grown, [(Volume::Metadata, &VolumeSize::from("2Gi"))]);
         assert_eq!(plan.claim_templates, ClaimTemplates::AfterClaims);
         assert_eq!(plan.finalizer, Finalizer::Keep);
@@ -232,13 +236,19 @@ mod tests {
         let Wish::Apply(present) = &plan.children.stateful_set else {
             panic!("applied")
         };
-        let (new, old) = (successor.spec.as_ref().unwrap(), present.spec.as_ref().unwrap());
+        let (new, old) = (
+            successor.spec.as_ref().unwrap(),
+            present.spec.as_ref().unwrap(),
+        );
         assert_eq!(new.template, old.template);
         assert_ne!(new.volume_claim_templates, old.volume_claim_templates);
         // Once it is gone, the plan makes exactly that.
         let mut gone = world.clone();
         gone.live.stateful_set = None;
-        assert_eq!(planned(&gone).children.stateful_set, Wish::Apply(successor.clone()));
+        assert_eq!(
+            planned(&gone).children.stateful_set,
+            Wish::Apply(successor.clone())
+        );
     }
 
     #[test]
@@ -250,7 +260,9 @@ mod tests {
         waits(&with_set(grown(), |set| set.metadata.generation = Some(2)));
         let mut unreadable = grown();
         let refused = crate::observe::SecretState::Refused(String::new());
-        unreadable.secrets.insert("files-jwt-secret".to_owned(), refused);
+        unreadable
+            .secrets
+            .insert("files-jwt-secret".to_owned(), refused);
         waits(&unreadable);
     }
 

@@ -12,9 +12,7 @@ use api_types::annotations::RESTART_DIGEST;
 use api_types::conditions::{ConditionType, Verdict};
 use api_types::names;
 use api_types::reference::{SecretKeyRef, SecretRef};
-use api_types::v1alpha1::{
-    ApiStatus, DatabaseStatus, DittoServerStatus, Phase,
-};
+use api_types::v1alpha1::{ApiStatus, DatabaseStatus, DittoServerStatus, Phase};
 use configgen::PASSWORD_KEY;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

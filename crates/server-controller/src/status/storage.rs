@@ -21,7 +21,10 @@ pub(super) fn storage_ready(visit: Visit<'_>) -> Verdict {
     };
     let instance = &visit.validated.instance;
     let judged = judge(visit.observed, instance);
-    if let Some((reason, message)) = judged.iter().find_map(|judged| flaw(visit.observed, judged)) {
+    if let Some((reason, message)) = judged
+        .iter()
+        .find_map(|judged| flaw(visit.observed, judged))
+    {
         return verdict(Status::False, reason, message);
     }
     if let Some(message) = irreconcilable(visit.observed, instance) {
@@ -78,9 +81,13 @@ fn pending(observed: &Observed, judged: &Judged<'_>) -> (Reason, String) {
                 ),
             );
         }
-        Some((class, ClassState::Present { waits_for_pod: true, .. }))
-            if quote(observed, name).is_none() =>
-        {
+        Some((
+            class,
+            ClassState::Present {
+                waits_for_pod: true,
+                ..
+            },
+        )) if quote(observed, name).is_none() => {
             return (
                 Reason::ClaimWaitsForPod,
                 format!(
@@ -142,9 +149,8 @@ fn growth(visit: Visit<'_>, judged: &Judged<'_>) -> Option<(Reason, String)> {
         Some((Reason::ExpansionNotSupported, message))
     };
     let waiting = |what: &str| {
-        let quoted = quote(visit.observed, name).map_or_else(String::new, |note| {
-            format!(" The cluster says: {note}")
-        });
+        let quoted = quote(visit.observed, name)
+            .map_or_else(String::new, |note| format!(" The cluster says: {note}"));
         let message = format!("Claim {name} is growing to {size}: {what}{quoted}");
         Some((Reason::ExpansionPending, message))
     };
@@ -342,7 +348,12 @@ mod tests {
     #[test]
     fn a_pending_claim_quotes_its_own_event() {
         let mut world = running();
-        claim(&mut world, Volume::Metadata, "1Gi", json!({"phase": "Pending"}));
+        claim(
+            &mut world,
+            Volume::Metadata,
+            "1Gi",
+            json!({"phase": "Pending"}),
+        );
         world.storage.event = Some(ClaimEvent {
             claim: "metadata-files-0".to_owned(),
             note: "no space left in pool".to_owned(),
@@ -358,7 +369,12 @@ mod tests {
         let mut world = with_stateful_set(provisioned(fast));
         class(&mut world, "fast", None);
         assert_eq!(storage(&world).0, "False ClaimsNotCreated");
-        claim(&mut world, Volume::Metadata, "1Gi", json!({"phase": "Pending"}));
+        claim(
+            &mut world,
+            Volume::Metadata,
+            "1Gi",
+            json!({"phase": "Pending"}),
+        );
         assert_eq!(storage(&world).0, "False StorageClassMissing");
         claim(&mut world, Volume::Metadata, "1Gi", bound("1Gi"));
         claim(&mut world, Volume::ControlPlane, "1Gi", bound("1Gi"));
@@ -368,7 +384,12 @@ mod tests {
     #[test]
     fn a_claim_that_waits_for_its_pod_says_so_until_the_cluster_says_more() {
         let mut world = running();
-        claim(&mut world, Volume::Metadata, "1Gi", json!({"phase": "Pending"}));
+        claim(
+            &mut world,
+            Volume::Metadata,
+            "1Gi",
+            json!({"phase": "Pending"}),
+        );
         class(&mut world, "fast", Some(false));
         assert_eq!(storage(&world).0, "False ClaimWaitsForPod");
         world.storage.event = Some(ClaimEvent {
@@ -381,11 +402,14 @@ mod tests {
     #[test]
     fn a_claim_without_a_class_tells_that_there_is_no_default_one() {
         let mut world = running();
-        let mut unclassed =
-            k8s_openapi::api::core::v1::PersistentVolumeClaim::clone(&world.claims[&Volume::Metadata]);
+        let mut unclassed = k8s_openapi::api::core::v1::PersistentVolumeClaim::clone(
+            &world.claims[&Volume::Metadata],
+        );
         unclassed.spec.as_mut().unwrap().storage_class_name = None;
         unclassed.status = serde_json::from_value(json!({"phase": "Pending"})).unwrap();
-        world.claims.insert(Volume::Metadata, std::sync::Arc::new(unclassed));
+        world
+            .claims
+            .insert(Volume::Metadata, std::sync::Arc::new(unclassed));
         assert_eq!(storage(&world).0, "False NoDefaultStorageClass");
     }
 
