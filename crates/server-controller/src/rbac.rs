@@ -33,11 +33,7 @@ pub fn cluster_role() -> ClusterRole {
         // Claim templates cannot be changed, so a StatefulSet whose claims have grown is replaced.
         rule("apps", &["statefulsets"], READ_APPLY_DELETE),
         rule("policy", &["poddisruptionbudgets"], READ_APPLY),
-        rule(
-            "networking.k8s.io",
-            &["networkpolicies"],
-            &["get", "list", "watch", "create", "patch", "delete"],
-        ),
+        rule("networking.k8s.io", &["networkpolicies"], READ_APPLY_DELETE),
         // Listed and watched as metadata; values are read by name. Made once, never written over;
         // a takeover changes their metadata; the administrator's goes with the data where the
         // retention policy says so.
