@@ -55,11 +55,13 @@ impl Entry {
         }
     }
 
-    /// Whether it may have changed something. Leases do not count.
+    /// Whether it may have changed something. Leases do not count, and neither does the question
+    /// what one may do, which is a creation in form only.
     #[must_use]
     pub fn is_write(&self) -> bool {
         let writes = ["create", "update", "patch", "delete", "deletecollection"];
-        writes.contains(&self.verb.as_str()) && self.resource != "leases"
+        let apart = ["leases", "selfsubjectaccessreviews"];
+        writes.contains(&self.verb.as_str()) && !apart.contains(&self.resource.as_str())
     }
 
     /// Whether it read a collection.

@@ -104,6 +104,9 @@ macro_rules! reasons {
 reasons! {
     /// All inputs are there and valid.
     InputsComplete,
+    /// All inputs are there; the API asks for client certificates, and none is named for the
+    /// operator's other controllers.
+    ClientCertificateNotNamed,
     /// A referenced Secret does not exist.
     SecretMissing,
     /// A referenced Secret lacks the key.
@@ -134,8 +137,24 @@ reasons! {
     ClaimTerminating,
     /// The claims do not exist yet.
     ClaimsNotCreated,
-    /// The requested sizes or class differ from those of the live claims.
+    /// The live claims are of another class, or are not those that the spec asks for.
     ClaimTemplatesDiffer,
+    /// The claims have grown; the StatefulSet's claim templates follow later.
+    ClaimTemplatesPending,
+    /// A claim is bound when the pod is scheduled.
+    ClaimWaitsForPod,
+    /// The StorageClass of a claim does not exist.
+    StorageClassMissing,
+    /// The spec names no StorageClass and the cluster has no default one.
+    NoDefaultStorageClass,
+    /// A claim shall grow, and its StorageClass does not allow it.
+    ExpansionNotSupported,
+    /// The API server refuses to let a claim grow.
+    ExpansionRefused,
+    /// A claim is growing.
+    ExpansionPending,
+    /// A claim could not grow.
+    ExpansionFailed,
     /// The pod serves.
     PodServing,
     /// The pod does not serve.

@@ -15,6 +15,7 @@ pub mod duration;
 pub mod labels;
 pub mod names;
 pub mod ports;
+pub mod quantity;
 pub mod reference;
 pub mod schema_docs;
 pub mod size;

@@ -5,11 +5,30 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 
 /// Core types whose fields are documented by Kubernetes and not repeated.
-const EXTERNAL: [&str; 3] = [
+const EXTERNAL: [&str; 12] = [
+    ".spec.networkPolicy.apiFrom",
+    ".spec.networkPolicy.metricsFrom",
+    ".spec.pod.affinity",
+    ".spec.pod.dnsConfig",
+    ".spec.pod.env",
+    ".spec.pod.hostAliases",
+    ".spec.pod.tolerations",
+    ".spec.pod.topologySpreadConstraints",
+    ".spec.pod.volumeMounts",
+    ".spec.podSecurityContext",
     ".spec.resources",
     ".spec.securityContext",
-    ".spec.podSecurityContext",
 ];
+
+/// A list whose items are a name and the sources of a core volume.
+const VOLUMES: &str = ".spec.pod.volumes[].";
+
+fn external(path: &str) -> bool {
+    EXTERNAL.contains(&path)
+        || path
+            .strip_prefix(VOLUMES)
+            .is_some_and(|field| field != "name")
+}
 
 /// A Markdown page with one row for each field of `crd`.
 pub fn reference(crd: &CustomResourceDefinition) -> String {
@@ -59,7 +78,7 @@ fn rows(path: &str, schema: &JSONSchemaProps, page: &mut String) {
             .filter_map(|rule| rule.message.as_deref())
             .map(|message| format!(" *Rule: {message}.*"))
             .collect();
-        let external = EXTERNAL.contains(&path.as_str());
+        let external = external(&path);
         let origin = if external {
             " As in the Kubernetes core API."
         } else {

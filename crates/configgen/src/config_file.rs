@@ -7,6 +7,7 @@ use api_types::v1alpha1::{
 use percona_bridge::Source;
 use serde::Serialize;
 
+use crate::memory::{self, BlockstoreSection, MetadataSection};
 use crate::paths;
 
 /// The configuration could not be written as YAML.
@@ -31,11 +32,14 @@ pub fn config_file(spec: &DittoServerSpec, source: &Source) -> Result<String, Co
         ldap,
         kerberos,
     } = identity;
+    let memory = memory::limit(spec.resources.as_ref());
     let file = File {
         shutdown_timeout: &spec.shutdown_timeout.0,
         logging: logging(&spec.logging.clone().unwrap_or_default()),
         database: database(source),
         controlplane: controlplane(&spec.control_plane, jwt.unwrap_or_default()),
+        metadata: memory.map(memory::metadata),
+        blockstore: memory.map(memory::blockstore),
         snapshot: SnapshotSection {
             restore_http_timeout: RESTORE_TIMEOUT,
         },
@@ -60,6 +64,10 @@ struct File<'a> {
     logging: LoggingSection,
     database: DatabaseSection,
     controlplane: ControlPlaneSection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<MetadataSection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blockstore: Option<BlockstoreSection>,
     snapshot: SnapshotSection,
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<MetricsSection>,
@@ -147,6 +155,7 @@ fn controlplane(spec: &ControlPlane, jwt: api_types::v1alpha1::Jwt) -> ControlPl
         tls: _,
         cert_secret_name,
         client_ca_secret_name,
+        client_cert_secret_name: _,
     } = spec;
     ControlPlaneSection {
         // The server's own default is loopback, where no Service reaches it (contract rule 2).
@@ -379,6 +388,7 @@ mod tests {
             "logging": {"level": "DEBUG", "format": "text", "output": "stderr"},
             "metrics": {"enabled": true, "port": 9191, "path": "/m", "bearerTokenSecret": reference},
             "shutdownTimeout": "15s",
+            "resources": {"limits": {"memory": "2Gi"}},
             "identity": {
                 "jwt": {"accessTokenDuration": "5m", "refreshTokenDuration": "1h"},
                 "ldap": {"enabled": true, "url": "ldaps://dc", "baseDN": "dc=x", "bindDN": "cn=y",

@@ -15,6 +15,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::pod_digest::pod_part;
+
 /// The part of a spec that the server process or its pod consumes at start.
 ///
 /// Absent optional fields leave no trace, so that a field added by a later release changes no
@@ -40,8 +42,9 @@ impl RestartSpec {
             // Matters of the adapter-controller.
             adapter_discovery: _,
             adapter_services: _,
-            // The API Service is changed in place.
+            // The API Service and the policy are changed in place.
             service: _,
+            network_policy: _,
             metrics,
             logging,
             // Enters as the resolved source.
@@ -50,6 +53,7 @@ impl RestartSpec {
             snapshot_policies: _,
             // The budget is an object of its own.
             disruption: _,
+            pod,
             resources,
             shutdown_timeout,
             termination_grace_period_seconds,
@@ -61,7 +65,7 @@ impl RestartSpec {
             retired_smb: _,
             retired_cache: _,
         } = spec;
-        RestartSpec(without_absent(json!({
+        let mut value = without_absent(json!({
             "image": image,
             "database": database(source),
             "controlPlane": control_plane_part(control_plane),
@@ -73,7 +77,11 @@ impl RestartSpec {
             "terminationGracePeriodSeconds": termination_grace_period_seconds,
             "securityContext": security_context,
             "podSecurityContext": pod_security_context,
-        })))
+        }));
+        if let Some(pod) = pod.as_ref().and_then(pod_part) {
+            value["pod"] = pod;
+        }
+        RestartSpec(value)
     }
 }
 
@@ -85,12 +93,13 @@ fn database(source: &Source) -> Value {
 }
 
 fn control_plane_part(spec: &ControlPlane) -> Value {
-    // `tls` only says what stands in front of the pod.
+    // `tls` only says what stands in front of the pod; the client certificate is for those who call.
     let ControlPlane {
         port,
         tls: _,
         cert_secret_name,
         client_ca_secret_name,
+        client_cert_secret_name: _,
     } = spec;
     json!({ "port": port, "cert": cert_secret_name, "clientCA": client_ca_secret_name })
 }
@@ -237,6 +246,12 @@ mod tests {
             json!({"identity": {"admin": {"passwordSecretRef": {"name": "a", "key": "b"}}}}),
             json!({"storage": {"metadataSize": "2Gi"}}),
             json!({"controlPlane": {"tls": true}}),
+            json!({"controlPlane": {"clientCertSecretName": "client"}}),
+            json!({"service": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]}}),
+            json!({"networkPolicy": {"enabled": false}}),
+            json!({"networkPolicy": {"apiFrom": [{"podSelector": {}}]}}),
+            json!({"pod": {}}),
+            json!({"pod": {"labels": {}, "tolerations": []}}),
         ] {
             assert_eq!(part(spec.clone()), plain, "{spec}");
         }
@@ -254,6 +269,7 @@ mod tests {
             json!({"metrics": {"enabled": true}}),
             json!({"resources": {"limits": {"memory": "1Gi"}}}),
             json!({"shutdownTimeout": "10s"}),
+            json!({"pod": {"priorityClassName": "high"}}),
             json!({"terminationGracePeriodSeconds": 60}),
             json!({"identity": {"jwt": {"accessTokenDuration": "5m"}}}),
             json!({"identity": {"kerberos": {"enabled": true, "krb5Conf": "/etc/krb5.conf"}}}),

@@ -4,7 +4,7 @@
 use api_types::DittoServerSpec;
 use api_types::names;
 use api_types::reference::SecretKeyRef;
-use api_types::v1alpha1::{Identity, Kerberos};
+use api_types::v1alpha1::{Identity, Kerberos, PodSettings};
 use percona_bridge::{ConnectionKey, Source};
 
 /// What it takes for the server to use a new value. Source: server contract 1.3, 2.3, 2.7 and 2.8.
@@ -21,6 +21,8 @@ pub enum Effect {
 /// What a value must be for the server to accept it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
+    /// Anything.
+    Present,
     /// At least one byte.
     NotEmpty,
     /// UTF-8 text whose length in bytes lies between the two, both included.
@@ -153,7 +155,24 @@ pub fn inputs(server: &str, spec: &DittoServerSpec, source: Option<&Source>) -> 
     if let Some(kerberos) = kerberos.filter(|kerberos| kerberos.enabled == Some(true)) {
         inputs.extend(kerberos_inputs(kerberos));
     }
+    inputs.extend(spec.pod.iter().flat_map(variable_inputs));
     inputs
+}
+
+/// The Secrets behind the variables that the spec adds.
+fn variable_inputs(pod: &PodSettings) -> impl Iterator<Item = Input> {
+    pod.env.iter().filter_map(|variable| {
+        let selector = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
+        Some(Input {
+            required: selector.optional != Some(true),
+            ..Input::new(
+                "a variable of pod.env",
+                SecretKeyRef::new(selector.name.as_str(), selector.key.as_str()),
+                Effect::Restart,
+            )
+            .check(Check::Present)
+        })
+    })
 }
 
 fn kerberos_inputs(kerberos: Kerberos) -> Vec<Input> {
@@ -211,6 +230,20 @@ mod tests {
                 "files-admin-bootstrap-credentials/password"
             ]
         );
+    }
+
+    #[test]
+    fn secrets_behind_added_variables_are_inputs_whose_new_values_restart() {
+        let from = |optional: bool| serde_json::json!({"secretKeyRef": {"name": "s", "key": "k", "optional": optional}});
+        let inputs = of(serde_json::json!({
+            "storage": {"metadataSize": "1Gi"},
+            "pod": {"env": [{"name": "A", "valueFrom": from(false)}, {"name": "B", "valueFrom": from(true)}, {"name": "C", "value": "c"}]},
+        }));
+        let added: Vec<_> = inputs[2..]
+            .iter()
+            .map(|input| (input.required, input.effect))
+            .collect();
+        assert_eq!(added, [(true, Effect::Restart), (false, Effect::Restart)]);
     }
 
     #[test]

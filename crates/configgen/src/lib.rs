@@ -6,7 +6,9 @@
 mod config_file;
 mod digest;
 mod inputs;
+mod memory;
 pub mod paths;
+mod pod_digest;
 
 pub use config_file::{ConfigError, config_file};
 pub use digest::{RestartSpec, restart_digest};

@@ -1,4 +1,5 @@
-//! The server's environment: every secret value, by reference (server contract 1.3).
+//! The server's environment: every secret value, by reference (server contract 1.3), and what the
+//! spec adds.
 
 use api_types::names;
 use api_types::reference::SecretKeyRef;
@@ -7,7 +8,7 @@ use configgen::{JWT_KEY, PASSWORD_KEY};
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, SecretKeySelector};
 use percona_bridge::{ConnectionKey, Source};
 
-use crate::Instance;
+use crate::{Instance, extras};
 
 /// The variables of the server's container, in a fixed order.
 pub(crate) fn environment(instance: &Instance<'_>, source: &Source) -> Vec<EnvVar> {
@@ -56,6 +57,11 @@ pub(crate) fn environment(instance: &Instance<'_>, source: &Source) -> Vec<EnvVa
             &secret,
             true,
         ));
+    }
+    for added in instance.spec.pod.iter().flat_map(|pod| &pod.env) {
+        if variables.iter().all(|ours| ours.name != added.name) {
+            variables.push(extras::variable(added.clone()));
+        }
     }
     variables
 }

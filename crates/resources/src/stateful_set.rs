@@ -54,7 +54,8 @@ pub fn claim_templates(instance: &Instance<'_>) -> Vec<PersistentVolumeClaim> {
         .collect()
 }
 
-fn size_of(spec: &DittoServerSpec, volume: Claim) -> Option<&VolumeSize> {
+/// The size that the spec asks for, where it asks for that volume.
+pub fn size_of(spec: &DittoServerSpec, volume: Claim) -> Option<&VolumeSize> {
     match volume {
         Claim::Metadata => Some(&spec.storage.metadata_size),
         Claim::Content => spec.storage.content_size.as_ref(),

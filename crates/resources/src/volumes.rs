@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume, VolumeMount,
 };
 
-use crate::Instance;
+use crate::{Instance, extras};
 
 /// Volumes of a pod and their mounts, in the same order.
 pub(crate) struct Mounted {
@@ -52,6 +52,10 @@ pub(crate) fn mounted(instance: &Instance<'_>, claims: &[Claim]) -> Mounted {
     for (volume, path) in secrets(instance.spec) {
         mounts.push(mount(&volume.name, path, true));
         volumes.push(volume);
+    }
+    if let Some(pod) = &instance.spec.pod {
+        volumes.extend(pod.volumes.iter().map(extras::volume));
+        mounts.extend(pod.volume_mounts.iter().cloned());
     }
     Mounted { volumes, mounts }
 }

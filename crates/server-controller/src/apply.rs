@@ -1,6 +1,10 @@
 //! The fourth step: writes what differs, the StatefulSet last. A child that cannot be written does
 //! not keep the others, nor the status, from being written.
 
+pub mod deletion;
+pub mod finalizer;
+pub mod storage;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -12,12 +16,12 @@ use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use resources::{Children, Instance};
 use secrecy::SecretString;
-use serde_json::json;
 
 use crate::observe::{Live, Observed};
-use crate::plan::{FINALIZER, Plan, Wish};
+use crate::plan::{Plan, Wish};
 use crate::validate::Generated;
 use crate::watches::Watches;
+use storage::StorageOutcome;
 
 /// The children as they are after the writes, and what could not be written.
 #[derive(Debug)]
@@ -26,6 +30,21 @@ pub struct Applied {
     pub live: Live,
     /// What could not be written.
     pub failures: Vec<ApplyError>,
+    /// What became of the plan for storage.
+    pub storage: StorageOutcome,
+}
+
+impl Applied {
+    /// Whether something had changed since it was observed: nothing may be reported from it.
+    pub fn is_outdated(&self) -> bool {
+        let StorageOutcome {
+            refused,
+            failure,
+            template_differs: _,
+        } = &self.storage;
+        let mut failures = self.failures.iter().chain(refused).chain(failure);
+        failures.any(ApplyError::is_conflict)
+    }
 }
 
 /// A generated Secret could not be made.
@@ -85,6 +104,7 @@ fn random(bytes: usize) -> Result<SecretString, MakeError> {
 
 /// Writes every child that differs from its wish.
 pub async fn apply(
+    client: &Client,
     applier: &Applier,
     watches: &Watches,
     observed: &Observed,
@@ -162,9 +182,11 @@ pub async fn apply(
     {
         failures.push(error);
     }
+    let storage = storage::apply(client, applier, watches, observed, plan, &applied).await;
     Applied {
         live: applied,
         failures,
+        storage,
     }
 }
 
@@ -212,40 +234,4 @@ fn log(meta: &ObjectMeta, kind: &str) {
         name = meta.name.as_deref().unwrap_or_default(),
         "created"
     );
-}
-
-/// Takes our finalizer off the server.
-///
-/// # Errors
-/// When the API server does not take it; a server that is gone is none.
-pub async fn release(client: &Client, observed: &Observed) -> Result<(), kube::Error> {
-    let meta = &observed.server.metadata;
-    let kept: Vec<&String> = meta
-        .finalizers
-        .iter()
-        .flatten()
-        .filter(|name| *name != FINALIZER)
-        .collect();
-    let patch = json!({"metadata": {
-        "uid": meta.uid,
-        "resourceVersion": meta.resource_version,
-        "finalizers": kept,
-    }});
-    let api: Api<api_types::DittoServer> = Api::namespaced(
-        client.clone(),
-        meta.namespace.as_deref().unwrap_or_default(),
-    );
-    let name = meta.name.as_deref().unwrap_or_default();
-    let parameters = kube::api::PatchParams {
-        field_manager: Some(crate::MANAGER.to_owned()),
-        ..kube::api::PatchParams::default()
-    };
-    match api
-        .patch_metadata(name, &parameters, &kube::api::Patch::Merge(patch))
-        .await
-    {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(error),
-    }
 }

@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use api_types::DittoServer;
 use api_types::conditions::ConditionType;
+use api_types::names::Volume;
 use async_trait::async_trait;
-use controller_runtime::{Applier, ApplyError, Context, Events, Outcome, Reconcile};
+use controller_runtime::{Applier, Context, Events, Outcome, Reconcile};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Client;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::MANAGER;
-use crate::apply::{self, Applied};
+use crate::apply::storage::StorageOutcome;
+use crate::apply::{self, Applied, deletion, finalizer};
 use crate::observe::{self, Observed, identity, secret_names};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Deletion, Finalizer, Plan};
 use crate::report::{self, ReportError};
 use crate::status::{self, Surroundings, Visit, rollout};
 use crate::takeover;
@@ -33,12 +36,16 @@ const FRESH_LOOK: Duration = Duration::from_millis(100);
 /// label, so no watch tells when it goes.
 const NAME_CONFLICT_POLL: Duration = Duration::from_secs(10);
 
+/// How often a deletion that waits for something looks again by itself.
+const DELETION_CHECK: Duration = Duration::from_secs(10);
+
 /// Runs the controller until the context's shutdown is triggered.
 ///
 /// # Errors
 /// When the run loop ends for another reason.
 pub async fn run(context: Context) -> anyhow::Result<()> {
-    let (watches, primary, triggers) = Watches::start(&context);
+    let classes = observe::may_read_classes(&context).await?;
+    let (watches, primary, triggers) = Watches::start(&context, classes);
     let controller = Arc::new(ServerController {
         client: context.client.clone(),
         applier: Applier::new(context.client.clone(), MANAGER),
@@ -74,24 +81,20 @@ impl Reconcile for ServerController {
 
     async fn reconcile(&self, server: Arc<DittoServer>) -> anyhow::Result<Outcome> {
         let (namespace, name) = identity(&server);
-        let secrets = secret_names(&server)
-            .into_iter()
-            .map(|secret| (Secret::kind(&()), namespace.clone(), secret));
-        self.watches
-            .references
-            .set(&ObjectRef::new(&name).within(&namespace), secrets);
+        self.refer(&server, &namespace, &name);
 
         let now = Timestamp::now();
-        let observed =
-            observe::observe(&self.client, &self.watches, Arc::clone(&server), now).await?;
+        let observed = observe::observe(&self.client, &self.watches, server, now).await?;
         if takeover::is_due(&observed) {
             takeover::run(&self.client, &observed).await?;
             return Ok(Outcome::WaitFor(FRESH_LOOK));
         }
+        let observed = self.settle_finalizer(observed).await?;
         let (observed, plan) = self.settle_secrets(observed).await?;
         let validated = validate::validate(&observed)?;
-        let applied = apply::apply(&self.applier, &self.watches, &observed, &plan).await;
-        if applied.failures.iter().any(ApplyError::is_conflict) {
+        let applied =
+            apply::apply(&self.client, &self.applier, &self.watches, &observed, &plan).await;
+        if applied.is_outdated() {
             // What was observed is out of date: nothing may be reported from it.
             return Ok(Outcome::WaitFor(FRESH_LOOK));
         }
@@ -106,7 +109,7 @@ impl Reconcile for ServerController {
             &self.applier,
             &self.watches.servers,
             &self.events,
-            &server,
+            &observed.server,
             &status,
         )
         .await;
@@ -116,16 +119,22 @@ impl Reconcile for ServerController {
             }
             result => result?,
         }
-        if plan.release {
-            apply::release(&self.client, &observed).await?;
+        if let Some(step) = &plan.deletion {
+            return self.delete(&observed, step).await;
         }
-        let deadline = rollout::wake(&status, &server.spec, observed.pod.as_deref(), now);
-        let again = if validated.conflicts.is_empty() {
-            deadline
-        } else {
-            Some(NAME_CONFLICT_POLL)
-        };
-        outcome(applied, again)
+        if plan.finalizer == Finalizer::Remove
+            && let pause @ Outcome::WaitFor(_) = self.release(&observed).await?
+        {
+            return Ok(pause);
+        }
+        let spec = &observed.server.spec;
+        let in_the_way = !validated.conflicts.is_empty();
+        let again = [
+            rollout::wake(&status, spec, observed.pod.as_deref(), now),
+            status::storage_wake(&observed, &status, now),
+            in_the_way.then_some(NAME_CONFLICT_POLL),
+        ];
+        outcome(applied, again.into_iter().flatten().min())
     }
 
     /// Everything of a server that a visit reads, but what this controller wrote itself.
@@ -170,6 +179,58 @@ fn own_condition(kind: &str) -> bool {
 }
 
 impl ServerController {
+    /// Notes what the server refers to, so that a change of it wakes the server.
+    fn refer(&self, server: &DittoServer, namespace: &str, name: &str) {
+        let claims: Vec<_> = Volume::ALL
+            .into_iter()
+            .filter_map(|volume| self.watches.claims.cached(namespace, &volume.claim(name)))
+            .collect();
+        let classes = observe::class_names(server, claims.iter().map(Arc::as_ref));
+        let secrets = secret_names(server)
+            .into_iter()
+            .map(|secret| (Secret::kind(&()), namespace.to_owned(), secret));
+        let classes = classes
+            .into_iter()
+            .map(|class| (StorageClass::kind(&()), String::new(), class));
+        self.watches.references.set(
+            &ObjectRef::new(name).within(namespace),
+            secrets.chain(classes),
+        );
+    }
+
+    /// Sets the finalizer where something must be done at the deletion, before anything else: then
+    /// nothing that needs it exists without it.
+    async fn settle_finalizer(&self, mut observed: Observed) -> anyhow::Result<Observed> {
+        let plan = plan::plan(&observed, &validate::validate(&observed)?)?;
+        if plan.finalizer == Finalizer::Add {
+            let servers = &self.watches.servers;
+            observed.server = finalizer::set(&self.client, servers, &observed.server, true).await?;
+        }
+        Ok(observed)
+    }
+
+    /// Takes one step of a deletion; once nothing else is left, the finalizer goes. What is waited
+    /// for wakes the server; a visit now and then finds what no watch tells of.
+    async fn delete(&self, observed: &Observed, step: &Deletion) -> anyhow::Result<Outcome> {
+        let step = deletion::carry_out(&self.client, &self.applier, &self.watches, observed, step);
+        match step.await {
+            Ok(true) => self.release(observed).await,
+            Ok(false) => Ok(Outcome::WaitFor(DELETION_CHECK)),
+            Err(conflict) if conflict.is_conflict() => Ok(Outcome::WaitFor(FRESH_LOOK)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes the finalizer off.
+    async fn release(&self, observed: &Observed) -> anyhow::Result<Outcome> {
+        let servers = &self.watches.servers;
+        match finalizer::set(&self.client, servers, &observed.server, false).await {
+            Ok(_) => Ok(Outcome::Settled),
+            Err(conflict) if conflict.is_conflict() => Ok(Outcome::WaitFor(FRESH_LOOK)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Makes the Secrets that are ours to make and are not there, then looks again at them, so that
     /// the plan that follows is made from what the cluster holds, whoever made it.
     async fn settle_secrets(&self, mut observed: Observed) -> anyhow::Result<(Observed, Plan)> {
@@ -198,7 +259,13 @@ impl ServerController {
 /// A write that failed is tried again with the back-off of this server; a refusal too, because
 /// what refuses (a quota, an admission policy, a role) is not watched.
 fn outcome(applied: Applied, again: Option<Duration>) -> anyhow::Result<Outcome> {
-    match applied.failures.into_iter().next() {
+    let StorageOutcome {
+        refused,
+        failure,
+        template_differs: _,
+    } = applied.storage;
+    let mut failures = applied.failures.into_iter().chain(refused).chain(failure);
+    match failures.next() {
         None => Ok(again.map_or(Outcome::Settled, Outcome::WaitFor)),
         Some(failure) => Err(failure.into()),
     }

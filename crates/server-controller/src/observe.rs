@@ -3,6 +3,8 @@
 //! What cannot be read ends the visit, so that no decision is made from half a picture. The one
 //! exception is a Secret that the API server refuses to show: that is a fact for people.
 
+mod storage;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +18,15 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use resources::Children;
+use resources::{Children, Instance};
 
+use crate::claims::templates_behind;
+use crate::plan::is_held;
 use crate::status::trouble;
 use crate::takeover;
 use crate::watches::Watches;
+
+pub use storage::{ClaimEvent, ClassState, StorageFacts, class_names, may_read_classes};
 
 /// The live children; `None` where there is none.
 pub type Live = Children<
@@ -57,6 +63,8 @@ pub struct Observed {
     pub mount_failure: Option<String>,
     /// The Secrets that it refers to, by name.
     pub secrets: BTreeMap<String, SecretState>,
+    /// What is known of storage beside the claims.
+    pub storage: StorageFacts,
 }
 
 /// Something could not be read; nothing may be concluded.
@@ -85,23 +93,70 @@ pub async fn observe(
 ) -> Result<Observed, ObserveError> {
     let (namespace, name) = identity(&server);
     let live = children(watches, &namespace, &name, &server).await?;
-    let claims = claims(watches, &namespace, &name, live.stateful_set.is_none()).await?;
-    let pod = watches.pods.cached(&namespace, &pod_name(&name));
+    // What is deleted for good is looked up by name, not only in the stores.
+    let leaving = server.metadata.deletion_timestamp.is_some() && is_held(&server);
+    let look_up = LookUp::of(&server, live.stateful_set.as_deref(), leaving);
+    let claims = claims(watches, &namespace, &name, look_up).await?;
+    let pod = if leaving {
+        watches.pods.get(&namespace, &pod_name(&name)).await
+    } else {
+        Ok(watches.pods.cached(&namespace, &pod_name(&name)))
+    }
+    .map_err(failed("the pod"))?;
     let mount_failure = match &pod {
         Some(pod) if trouble::mount_patience(pod, now) == Some(Duration::ZERO) => {
             mount_failure(client, pod).await?
         }
         _ => None,
     };
-    let secrets = secrets(client, &namespace, &secret_names(&server)).await?;
-    Ok(Observed {
+    let mut names = secret_names(&server);
+    if leaving {
+        names.push(names::admin_secret(&name));
+    }
+    let secrets = secrets(client, &namespace, &names).await?;
+    let mut observed = Observed {
         server,
         live,
         claims,
         pod,
         mount_failure,
         secrets,
-    })
+        storage: StorageFacts::default(),
+    };
+    if !leaving {
+        observed.storage = storage::facts(client, watches.classes, &observed, now).await?;
+    }
+    Ok(observed)
+}
+
+/// Which claims are looked up by name when the store has none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LookUp {
+    None,
+    ControlPlane,
+    All,
+}
+
+impl LookUp {
+    fn of(server: &DittoServer, set: Option<&StatefulSet>, leaving: bool) -> Self {
+        let behind =
+            |set| Instance::of(server).is_some_and(|instance| templates_behind(set, &instance));
+        match set {
+            _ if leaving => LookUp::All,
+            Some(set) if behind(set) => LookUp::All,
+            // One that is left from an earlier server decides whether a password may be made.
+            None => LookUp::ControlPlane,
+            Some(_) => LookUp::None,
+        }
+    }
+
+    fn covers(self, volume: Volume) -> bool {
+        match self {
+            LookUp::None => false,
+            LookUp::ControlPlane => volume == Volume::ControlPlane,
+            LookUp::All => true,
+        }
+    }
 }
 
 /// Namespace and name of a server from a cluster.
@@ -173,31 +228,35 @@ async fn children(
             .get(namespace, &names::disruption_budget(name))
             .await
             .map_err(failed("the PodDisruptionBudget"))?,
-        policy: watches
-            .policies
-            .get(namespace, &names::baseline_policy(name))
-            .await
-            .map_err(failed("the NetworkPolicy"))?,
+        policy: if server.spec.network_policy.enabled {
+            watches
+                .policies
+                .get(namespace, &names::baseline_policy(name))
+                .await
+                .map_err(failed("the NetworkPolicy"))?
+        } else {
+            watches
+                .policies
+                .cached(namespace, &names::baseline_policy(name))
+        },
     })
 }
 
-/// The claims. Before there is a StatefulSet, each is looked up by name: one that is left from an
-/// earlier server of this name decides whether a password may be made.
 async fn claims(
     watches: &Watches,
     namespace: &str,
     name: &str,
-    look_up: bool,
+    look_up: LookUp,
 ) -> Result<BTreeMap<Volume, Arc<PersistentVolumeClaim>>, ObserveError> {
     let mut found = BTreeMap::new();
     for volume in Volume::ALL {
         let claim = volume.claim(name);
-        let live = if look_up && volume == Volume::ControlPlane {
+        let live = if look_up.covers(volume) {
             watches
                 .claims
                 .get(namespace, &claim)
                 .await
-                .map_err(failed("the control-plane claim"))?
+                .map_err(failed("a claim"))?
         } else {
             watches.claims.cached(namespace, &claim)
         };

@@ -6,8 +6,11 @@ use kube::api::ObjectMeta;
 /// Name of the roles, and of the ServiceAccount that they are meant for.
 pub const NAME: &str = "dittofs-server-controller";
 
+const READ: &[&str] = &["get", "list", "watch"];
 /// Server-side apply needs `create` for an object that does not exist.
 const READ_APPLY: &[&str] = &["get", "list", "watch", "create", "patch"];
+
+const READ_APPLY_DELETE: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
 /// Everything but the lease: cluster-wide when bound by a ClusterRoleBinding, else in the
 /// namespaces of its RoleBindings.
@@ -26,25 +29,24 @@ pub fn cluster_role() -> ClusterRole {
             &["update"],
         ),
         rule("", &["configmaps"], READ_APPLY),
-        rule(
-            "",
-            &["services"],
-            &["get", "list", "watch", "create", "patch", "delete"],
-        ),
-        rule("apps", &["statefulsets"], READ_APPLY),
+        rule("", &["services"], READ_APPLY_DELETE),
+        // Claim templates cannot be changed, so a StatefulSet whose claims have grown is replaced.
+        rule("apps", &["statefulsets"], READ_APPLY_DELETE),
         rule("policy", &["poddisruptionbudgets"], READ_APPLY),
-        rule("networking.k8s.io", &["networkpolicies"], READ_APPLY),
+        rule("networking.k8s.io", &["networkpolicies"], READ_APPLY_DELETE),
         // Listed and watched as metadata; values are read by name. Made once, never written over;
-        // a takeover changes their metadata.
+        // a takeover changes their metadata; the administrator's goes with the data where the
+        // retention policy says so.
         rule(
             "",
             &["secrets"],
-            &["get", "list", "watch", "create", "patch"],
+            &["get", "list", "watch", "create", "patch", "delete"],
         ),
+        // Claims grow, and go where the retention policy says so.
         rule(
             "",
             &["persistentvolumeclaims"],
-            &["get", "list", "watch", "patch"],
+            &["get", "list", "watch", "patch", "delete"],
         ),
         // A takeover keeps the database of the Go operator from going with the server.
         rule(
@@ -52,11 +54,14 @@ pub fn cluster_role() -> ClusterRole {
             &["perconapgclusters"],
             &["get", "patch"],
         ),
-        // Deleted only when stuck in a revision that is not wanted any more.
+        // Deleted when stuck in a revision that is not wanted any more, and with its server when no
+        // StatefulSet controls it.
         rule("", &["pods"], &["get", "list", "watch", "delete"]),
-        // Asked for a volume that cannot be mounted, which the kubelet says nowhere else.
+        // Asked for a volume that cannot be mounted, and for a claim that is not bound.
         rule("", &["events"], &["list"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
+        // In single namespaces this has no effect; then the API server judges the growth of claims.
+        rule("storage.k8s.io", &["storageclasses"], READ),
     ];
     ClusterRole {
         metadata: ObjectMeta {

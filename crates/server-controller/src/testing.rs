@@ -12,7 +12,7 @@ use resources::Instance;
 use serde_json::{Value, json};
 
 use crate::apply::Applied;
-use crate::observe::{Observed, SecretState};
+use crate::observe::{ClassState, Observed, SecretState};
 use crate::plan::{Plan, Wish, plan};
 use crate::status::{Surroundings, Visit, status};
 use crate::validate::validate;
@@ -45,6 +45,7 @@ pub(crate) fn empty(spec: Value) -> Observed {
         pod: None,
         mount_failure: None,
         secrets,
+        storage: crate::observe::StorageFacts::default(),
     }
 }
 
@@ -159,6 +160,7 @@ pub(crate) fn reported_at(world: &Observed, now: jiff::Timestamp) -> api_types::
     let applied = Applied {
         live: world.live.clone(),
         failures: Vec::new(),
+        storage: crate::apply::storage::StorageOutcome::default(),
     };
     let visit = Visit {
         observed: world,
@@ -180,6 +182,42 @@ pub(crate) fn condition(status: &api_types::DittoServerStatus, kind: &str) -> St
         .find(|condition| condition.type_ == kind)
         .unwrap();
     format!("{} {}", condition.status, condition.reason)
+}
+
+/// Puts a claim of the class `fast` into `world`, as the StatefulSet controller makes them, that
+/// asks for `size`.
+pub(crate) fn claim(world: &mut Observed, volume: Volume, size: &str, status: Value) {
+    let claim = serde_json::from_value(json!({
+        "metadata": {
+            "name": volume.claim("files"), "namespace": "media",
+            "uid": format!("uid-{}", volume.name()), "resourceVersion": "1",
+            "labels": api_types::labels::standard("files", api_types::labels::Component::Server),
+        },
+        "spec": {"storageClassName": "fast", "resources": {"requests": {"storage": size}}},
+        "status": status,
+    }));
+    world.claims.insert(volume, Arc::new(claim.unwrap()));
+}
+
+/// Puts what is known of a StorageClass into `world`: that it exists, and whether it lets claims
+/// grow; or `None`, that it does not exist.
+pub(crate) fn class(world: &mut Observed, name: &str, expandable: Option<bool>) {
+    let state = expandable.map_or(ClassState::Missing, |expandable| ClassState::Present {
+        expandable,
+        waits_for_pod: true,
+    });
+    world.storage.classes.insert(name.to_owned(), state);
+}
+
+/// `world` with changes of the server's spec.
+pub(crate) fn respecified(
+    mut world: Observed,
+    change: impl FnOnce(&mut api_types::DittoServerSpec),
+) -> Observed {
+    let mut server = DittoServer::clone(&world.server);
+    change(&mut server.spec);
+    world.server = Arc::new(server);
+    world
 }
 
 /// A claim of an earlier server of the same name.

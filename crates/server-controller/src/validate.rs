@@ -252,6 +252,7 @@ fn value(secret: &Secret, key: &str) -> Option<Vec<u8>> {
 
 fn flaw(check: Check, value: &[u8]) -> Option<String> {
     match check {
+        Check::Present => None,
         Check::NotEmpty => value.is_empty().then(|| "is empty".to_owned()),
         Check::Length(least, most) => match std::str::from_utf8(value) {
             Err(_) => Some("is not text".to_owned()),
@@ -285,6 +286,7 @@ fn conflicts(observed: &Observed, instance: &Instance<'_>) -> Vec<Conflict> {
         .metrics
         .as_ref()
         .is_some_and(|metrics| metrics.enabled);
+    let wants_policy = instance.spec.network_policy.enabled;
     [
         ("ConfigMap", foreign(instance, config.as_deref())),
         ("Service", foreign(instance, headless.as_deref())),
@@ -295,7 +297,10 @@ fn conflicts(observed: &Observed, instance: &Instance<'_>) -> Vec<Conflict> {
         ),
         ("StatefulSet", foreign(instance, stateful_set.as_deref())),
         ("PodDisruptionBudget", foreign(instance, budget.as_deref())),
-        ("NetworkPolicy", foreign(instance, policy.as_deref())),
+        (
+            "NetworkPolicy",
+            foreign(instance, policy.as_deref().filter(|_| wants_policy)),
+        ),
     ]
     .into_iter()
     .filter_map(|(kind, name)| Some(Conflict { kind, name: name? }))

@@ -2,13 +2,16 @@
 
 use api_types::{DittoServer, labels};
 use controller_runtime::{
-    Context, Primaries, Primary, References, Triggers, WatchOptions, Watched, reference_triggers,
+    Context, Primaries, Primary, References, Triggers, WatchOptions, Watched,
+    cluster_metadata_triggers, reference_triggers,
 };
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::MANAGERS;
@@ -32,13 +35,18 @@ pub struct Watches {
     pub claims: Watched<PersistentVolumeClaim>,
     /// Their pods.
     pub pods: Watched<Pod>,
-    /// The Secrets that each server refers to, generated ones included.
+    /// The Secrets and StorageClasses that each server refers to, generated Secrets included.
     pub references: References<DittoServer>,
+    /// Whether StorageClasses may be read.
+    pub classes: bool,
 }
 
 impl Watches {
-    /// Prepares every watch; they run while the returned parts are polled by the run loop.
-    pub fn start(context: &Context) -> (Self, Primary<DittoServer>, Vec<Triggers<DittoServer>>) {
+    /// Prepares every watch, that of StorageClasses only if `classes` may be read; they run while the returned parts are polled by the run loop.
+    pub fn start(
+        context: &Context,
+        classes: bool,
+    ) -> (Self, Primary<DittoServer>, Vec<Triggers<DittoServer>>) {
         let primary = Primary::new(context, MANAGERS);
         let references = References::new();
         let (config_maps, config_map) = Watched::start(context, owned(), instance);
@@ -53,6 +61,7 @@ impl Watches {
             WatchOptions::all().named("secrets (metadata)"),
             references.clone(),
         );
+        let class_references = references.clone();
         let watches = Watches {
             servers: primary.store(),
             config_maps,
@@ -63,8 +72,9 @@ impl Watches {
             claims,
             pods,
             references,
+            classes,
         };
-        let triggers = vec![
+        let mut triggers = vec![
             config_map,
             service,
             stateful_set,
@@ -74,6 +84,18 @@ impl Watches {
             pod,
             secret,
         ];
+        if classes {
+            triggers.push(cluster_metadata_triggers::<StorageClass, _>(
+                context,
+                WatchOptions::all()
+                    .optional()
+                    .named("storageclasses (metadata)"),
+                move |class| {
+                    let name = class.metadata.name.as_deref().unwrap_or_default();
+                    class_references.lookup(&StorageClass::kind(&()), "", name)
+                },
+            ));
+        }
         (watches, primary, triggers)
     }
 }

@@ -11,6 +11,8 @@ mod inputs;
 mod old_objects;
 mod paused;
 mod schema;
+mod settings;
 mod shipped;
 mod steady_state;
+mod storage;
 mod violations;

@@ -39,7 +39,35 @@ fn ldap(more: Value, message: &'static str) -> Violation {
     identity(json!({ "ldap": ldap }), message)
 }
 
-/// Every rule is broken at least once.
+/// Changes of `spec.storage`, from volumes of 1Gi in the class `expandable`, that break a rule about
+/// changes.
+pub(crate) fn changes() -> Vec<(Value, &'static str)> {
+    let class = "storageClassName cannot be changed";
+    let content = "contentSize cannot shrink";
+    vec![
+        (json!({"storageClassName": "standard"}), class),
+        (json!({"storageClassName": null}), class),
+        (
+            json!({"contentSize": null}),
+            "contentSize cannot be added or removed later",
+        ),
+        (json!({"contentSize": "1023Mi"}), content),
+        (
+            json!({"metadataSize": "512Mi"}),
+            "metadataSize cannot shrink",
+        ),
+        (
+            json!({"controlPlaneSize": "512Mi"}),
+            "controlPlaneSize cannot shrink",
+        ),
+        (
+            json!({"metadataSize": "2Gi", "contentSize": "512Mi"}),
+            content,
+        ),
+    ]
+}
+
+/// Every rule that needs no earlier object is broken at least once.
 pub(crate) fn all() -> Vec<Violation> {
     let reference = json!({"name": "s", "key": "k"});
     let optional = json!({"name": "s", "key": "k", "optional": true});

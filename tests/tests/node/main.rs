@@ -6,3 +6,4 @@ mod restarts;
 mod serving;
 mod steady_state;
 mod stopping;
+mod storage;

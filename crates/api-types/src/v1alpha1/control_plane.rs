@@ -22,13 +22,16 @@ pub struct ControlPlane {
     /// Secret of type kubernetes.io/tls with the API's certificate (tls.crt, tls.key). The server then speaks TLS itself and takes a renewed certificate without a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cert_secret_name: Option<ObjectName>,
-    /// Secret with the CA (ca.crt) that signs client certificates. With it every client, health checks included, must present one.
+    /// Secret with the CA (ca.crt) that signs client certificates. With it every client must present one, the operator's other controllers included (clientCertSecretName).
     #[serde(
         default,
         rename = "clientCASecretName",
         skip_serializing_if = "Option::is_none"
     )]
     pub client_ca_secret_name: Option<ObjectName>,
+    /// Secret of type kubernetes.io/tls with the certificate (tls.crt, tls.key) that the operator's other controllers present to an API with mutual TLS. A change does not restart the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert_secret_name: Option<ObjectName>,
 }
 
 fn api_port() -> u16 {
@@ -42,6 +45,7 @@ impl Default for ControlPlane {
             tls: false,
             cert_secret_name: None,
             client_ca_secret_name: None,
+            client_cert_secret_name: None,
         }
     }
 }

@@ -1,14 +1,21 @@
 //! Version `v1alpha1` of the group `dittofs.dittofs.com`.
 
+mod bounded;
 mod control_plane;
 mod database;
+mod extra_volume;
 mod identity;
 mod logging;
 mod metrics;
 mod network;
+mod network_policy;
 mod percona;
+mod pod;
+mod probes;
+pub mod reserved;
 mod retired;
 mod server;
+mod service;
 mod snapshots;
 mod status;
 mod storage;
@@ -16,19 +23,27 @@ mod text;
 
 pub use control_plane::ControlPlane;
 pub use database::{Database, DatabaseType, Sqlite};
+pub use extra_volume::ExtraVolume;
 pub use identity::{Admin, Identity, IdentityType, Idmap, Jwt, Kerberos, Ldap, MachineAccount};
 pub use logging::{LogFormat, LogLevel, Logging};
 pub use metrics::{Metrics, ServiceMonitor};
-pub use network::{AdapterDiscovery, AdapterServices, ApiService, Disruption, ServiceType};
+pub use network::{AdapterDiscovery, Disruption};
+pub use network_policy::NetworkPolicySettings;
 pub use percona::{Percona, PerconaBackup};
+pub use pod::{DnsPolicy, ImagePullPolicy, PodSettings};
+pub use probes::{Probes, RepeatedProbe, StartupProbe};
 pub use retired::RetiredSection;
 pub use server::{DEFAULT_IMAGE, DittoServer, DittoServerSpec};
+pub use service::{
+    AdapterServices, ApiService, Cidr, Exposure, IpFamily, IpFamilyPolicy, ServiceType,
+    TrafficPolicy, WhenStopped,
+};
 pub use snapshots::SnapshotPolicy;
 pub use status::{
     AdapterAddress, AdapterService, AdapterStatus, ApiStatus, ClaimStatus, DatabaseProvider,
     DatabaseStatus, DittoServerStatus, MetadataDatabase, Phase, PushedSecret, StorageStatus,
 };
-pub use storage::Storage;
+pub use storage::{Retention, RetentionPolicy, Storage};
 pub use text::Text;
 
 /// API group of the DittoFS resources.

@@ -1,60 +1,10 @@
-//! `spec.service`, `spec.adapterServices`, `spec.adapterDiscovery`, `spec.disruption`.
-
-use std::collections::BTreeMap;
+//! `spec.adapterDiscovery`, `spec.disruption`.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::GoDuration;
-
-/// Type of a Service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ServiceType {
-    /// Reachable in the cluster.
-    #[default]
-    #[serde(rename = "ClusterIP")]
-    ClusterIp,
-    /// Reachable on a port of every node.
-    NodePort,
-    /// Reachable at an address that the cluster's load balancer gives.
-    LoadBalancer,
-}
-
-impl ServiceType {
-    /// The spelling of the Kubernetes API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ServiceType::ClusterIp => "ClusterIP",
-            ServiceType::NodePort => "NodePort",
-            ServiceType::LoadBalancer => "LoadBalancer",
-        }
-    }
-}
-
-/// The Service of the REST API.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ApiService {
-    /// Type of the Service.
-    #[serde(default, rename = "type")]
-    pub kind: ServiceType,
-    /// Annotations of the Service, at most 64. One that is removed here is removed there; annotations of others stay.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 64))]
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// The Services of the protocol adapters (NFS, SMB).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct AdapterServices {
-    /// Type of the Services. Absent means ClusterIP for a new Service, and the type it has for an existing one.
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<ServiceType>,
-    /// Annotations of every adapter Service, at most 64.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 64))]
-    pub annotations: BTreeMap<String, String>,
-}
 
 /// How the live protocol adapters are found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]

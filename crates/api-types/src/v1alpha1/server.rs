@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AdapterDiscovery, AdapterServices, ApiService, ControlPlane, Database, Disruption,
-    DittoServerStatus, Identity, Logging, Metrics, Percona, RetiredSection, SnapshotPolicy,
-    Storage,
+    DittoServerStatus, Identity, Logging, Metrics, NetworkPolicySettings, Percona, PodSettings,
+    RetiredSection, SnapshotPolicy, Storage, bounded,
 };
 use crate::duration::GoDuration;
 
@@ -73,6 +73,9 @@ pub struct DittoServerSpec {
     /// The Service of the REST API.
     #[serde(default)]
     pub service: ApiService,
+    /// Who may reach the server over the network.
+    #[serde(default)]
+    pub network_policy: NetworkPolicySettings,
     /// The Prometheus endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
@@ -89,8 +92,12 @@ pub struct DittoServerSpec {
     /// Whether a node drain may evict the pod.
     #[serde(default)]
     pub disruption: Disruption,
-    /// CPU and memory of the server's container. On nodes with cgroup v1 the server does not see its memory limit.
+    /// Where the pod runs and what it gets besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodSettings>,
+    /// CPU and memory of the server's container. A memory limit also sets the sizes of the server's caches, because on nodes with cgroup v1 the server does not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounded::one::<ResourceRequirements>")]
     pub resources: Option<ResourceRequirements>,
     /// Time that the server takes at most for each step of a clean stop, 1 second to 1 hour.
     #[serde(default = "shutdown_timeout")]
@@ -106,9 +113,11 @@ pub struct DittoServerSpec {
     pub progress_deadline_seconds: u32,
     /// Security context of the server's container; what it leaves open is filled with the hardened defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounded::one::<SecurityContext>")]
     pub security_context: Option<SecurityContext>,
     /// Security context of the pod; replaces the default (fsGroup 65532, non-root, RuntimeDefault) entirely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounded::one::<PodSecurityContext>")]
     pub pod_security_context: Option<PodSecurityContext>,
 
     /// Retired.

@@ -67,7 +67,7 @@ pub enum Phase {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiStatus {
-    /// URL of the API inside the cluster, such as http://files-api.media.svc.cluster.local:8080.
+    /// URL of the API inside the cluster, such as `http://files-api.media.svc.cluster.local:8080`.
     pub url: String,
     /// Name of the pod that serves it.
     pub pod_name: String,

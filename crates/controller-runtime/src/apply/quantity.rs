@@ -1,7 +1,6 @@
 //! Kubernetes quantities compared by value: `1024Mi` is `1Gi`, `0.5` is `500m`.
-//!
-//! Format: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>
 
+use api_types::quantity::nanos;
 use serde_json::Value;
 
 /// Whether both values are quantities of the same amount.
@@ -12,64 +11,12 @@ pub(crate) fn equal(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// The amount in units of 1e-9, rounded up as the API server does.
+/// The amount in units of 1e-9.
 fn amount(value: &Value) -> Option<i128> {
     match value {
-        Value::String(text) => parse(text),
-        Value::Number(number) => parse(&number.to_string()),
+        Value::String(text) => nanos(text),
+        Value::Number(number) => nanos(&number.to_string()),
         _ => None,
-    }
-}
-
-fn parse(text: &str) -> Option<i128> {
-    let (negative, text) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let end = text
-        .find(|character: char| !character.is_ascii_digit() && character != '.')
-        .unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
-        return None;
-    }
-    let digits: i128 = format!("0{whole}{fraction}").parse().ok()?;
-    let (factor, divisor) = scale(suffix)?;
-    let numerator = digits.checked_mul(factor)?.checked_mul(1_000_000_000)?;
-    let denominator =
-        divisor.checked_mul(10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?)?;
-    let nanos = numerator / denominator + i128::from(numerator % denominator != 0);
-    Some(if negative { -nanos } else { nanos })
-}
-
-/// Factor and divisor of a suffix.
-fn scale(suffix: &str) -> Option<(i128, i128)> {
-    let binary = |power: u32| Some((1_i128 << (10 * power), 1));
-    let decimal = |power: u32| Some((10_i128.pow(power), 1));
-    match suffix {
-        "" => decimal(0),
-        "n" => Some((1, 1_000_000_000)),
-        "u" => Some((1, 1_000_000)),
-        "m" => Some((1, 1_000)),
-        "k" => decimal(3),
-        "M" => decimal(6),
-        "G" => decimal(9),
-        "T" => decimal(12),
-        "P" => decimal(15),
-        "E" => decimal(18),
-        "Ki" => binary(1),
-        "Mi" => binary(2),
-        "Gi" => binary(3),
-        "Ti" => binary(4),
-        "Pi" => binary(5),
-        "Ei" => binary(6),
-        _ => {
-            let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-            let power = 10_i128.checked_pow(exponent.unsigned_abs())?;
-            Some(if exponent < 0 { (1, power) } else { (power, 1) })
-        }
     }
 }
 

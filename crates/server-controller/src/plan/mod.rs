@@ -1,9 +1,12 @@
 //! The third step, pure: what every child shall be.
 
+mod deletion;
+mod storage;
 mod template;
 
 use api_types::DittoServer;
 use api_types::annotations;
+use api_types::v1alpha1::Retention;
 use controller_runtime::apply::extract;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service};
@@ -16,10 +19,12 @@ use crate::MANAGER;
 use crate::observe::Observed;
 use crate::status::{rollout, trouble::trouble};
 use crate::validate::{Generated, Validated};
+pub use deletion::Deletion;
+pub use storage::{ClaimTemplates, Growth};
 use template::Rendered;
 
-/// The finalizer of the Go operator and of later steps of a deletion. Nothing needs it now: an
-/// inherited one is removed.
+/// The finalizer, named as that of the Go operator. A server carries it only while something must be
+/// done at its deletion; an inherited one that nothing needs is removed.
 pub const FINALIZER: &str = "dittofs.dittofs.com/finalizer";
 
 /// What shall happen to one child.
@@ -42,6 +47,17 @@ pub type Wishes = Children<
     Wish<NetworkPolicy>,
 >;
 
+/// What shall become of our finalizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finalizer {
+    /// It stays, or stays away.
+    Keep,
+    /// It shall be set before anything else: something must be done at the deletion.
+    Add,
+    /// It shall go, after everything else.
+    Remove,
+}
+
 /// What shall happen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -53,8 +69,14 @@ pub struct Plan {
     pub held_back: bool,
     /// The pod is stuck in a revision that is not wanted any more and shall go.
     pub unstick: bool,
-    /// Our finalizer is on the server and shall go.
-    pub release: bool,
+    /// The claims that shall grow.
+    pub grow: Vec<Growth>,
+    /// What shall become of the StatefulSet's claim templates.
+    pub claim_templates: ClaimTemplates,
+    /// Our finalizer.
+    pub finalizer: Finalizer,
+    /// The next step of a deletion that our finalizer holds up; nothing else is planned then.
+    pub deletion: Option<Deletion>,
     /// Writes are stopped by annotation; everything above is then empty.
     pub paused: bool,
 }
@@ -74,7 +96,10 @@ impl Plan {
             },
             held_back: false,
             unstick: false,
-            release: false,
+            grow: Vec::new(),
+            claim_templates: ClaimTemplates::Settled,
+            finalizer: Finalizer::Keep,
+            deletion: None,
             paused: false,
         }
     }
@@ -97,15 +122,11 @@ pub enum PlanError {
 /// [`PlanError`], which no accepted spec brings about.
 pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, PlanError> {
     let server = &observed.server;
-    let held = server
-        .metadata
-        .finalizers
-        .iter()
-        .flatten()
-        .any(|name| name == FINALIZER);
+    let instance = &validated.instance;
     if server.metadata.deletion_timestamp.is_some() {
+        let source = usable(validated);
         return Ok(Plan {
-            release: held,
+            deletion: is_held(server).then(|| deletion::next(observed, instance, source)),
             ..Plan::nothing()
         });
     }
@@ -115,11 +136,10 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
             ..Plan::nothing()
         });
     }
-    let instance = &validated.instance;
     if !validated.make.is_empty() {
         return Ok(Plan {
             make: validated.make.clone(),
-            release: held,
+            finalizer: finalizer(observed, instance, &ClaimTemplates::Settled),
             ..Plan::nothing()
         });
     }
@@ -130,12 +150,15 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
             .any(|conflict| conflict.kind == kind && conflict.name == name)
     };
     let rendered = template::render(observed, validated)?;
+    let claim_templates = storage::templates(observed, validated, &rendered);
     let Rendered {
         config,
         template,
         held_back,
     } = rendered;
-    let stateful_set = template.map(|template| stateful_set(observed, instance, template));
+    let stateful_set = template
+        .filter(|_| !is_leaving(observed))
+        .map(|template| stateful_set(observed, instance, template));
     let metrics = resources::metrics_service(instance);
     let wishes = Children {
         config: config.map_or(Wish::Leave, |config| Wish::Apply(Box::new(config))),
@@ -143,23 +166,65 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
             instance,
             &adapters(server),
         ))),
-        api: Wish::Apply(Box::new(resources::api_service(instance))),
+        api: Wish::Apply(Box::new(api_service(observed, instance)?)),
         metrics: match metrics {
             Some(service) => Wish::Apply(Box::new(service)),
             None => unwanted(observed.live.metrics.as_deref(), instance),
         },
         stateful_set: stateful_set.map_or(Wish::Leave, |set| Wish::Apply(Box::new(set))),
         budget: Wish::Apply(Box::new(resources::disruption_budget(instance))),
-        policy: Wish::Apply(Box::new(resources::baseline_policy(instance))),
+        policy: match resources::baseline_policy(instance) {
+            Some(policy) => Wish::Apply(Box::new(policy)),
+            None => unwanted(observed.live.policy.as_deref(), instance),
+        },
     };
     Ok(Plan {
         make: Vec::new(),
         children: only_ours(wishes, ours),
         held_back,
         unstick: is_stuck(observed, instance),
-        release: held,
+        grow: storage::growths(observed, instance),
+        finalizer: finalizer(observed, instance, &claim_templates),
+        claim_templates,
+        deletion: None,
         paused: false,
     })
+}
+
+/// Whether `server` carries our finalizer.
+pub fn is_held(server: &DittoServer) -> bool {
+    server
+        .metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|name| name == FINALIZER)
+}
+
+/// The finalizer is needed while the data shall go with the server, and while its pod is without a
+/// StatefulSet, with which it would go otherwise.
+fn finalizer(
+    observed: &Observed,
+    instance: &Instance<'_>,
+    claim_templates: &ClaimTemplates,
+) -> Finalizer {
+    let needed = instance.spec.storage.retention_policy.when_deleted == Retention::Delete
+        || matches!(claim_templates, ClaimTemplates::Replace(_))
+        || storage::is_bereft(observed, instance);
+    match (needed, is_held(&observed.server)) {
+        (true, false) => Finalizer::Add,
+        (false, true) => Finalizer::Remove,
+        (true, true) | (false, false) => Finalizer::Keep,
+    }
+}
+
+/// Whether the live StatefulSet is being deleted: another one is made once it is gone.
+fn is_leaving(observed: &Observed) -> bool {
+    observed
+        .live
+        .stateful_set
+        .as_deref()
+        .is_some_and(|set| set.metadata.deletion_timestamp.is_some())
 }
 
 /// Whether a person stopped all writes for `server`.
@@ -207,7 +272,22 @@ fn is_stuck(observed: &Observed, instance: &Instance<'_>) -> bool {
         && trouble(pod).is_some()
 }
 
-fn unwanted(live: Option<&Service>, instance: &Instance<'_>) -> Wish<Service> {
+/// The API Service. A Service keeps the number of IP families that it once had when nobody asks for
+/// one any more: what we set is set back to the default, not only given up.
+fn api_service(observed: &Observed, instance: &Instance<'_>) -> Result<Service, PlanError> {
+    let mut service = resources::api_service(instance);
+    if let Some(live) = observed.live.api.as_deref()
+        && let Some(spec) = &mut service.spec
+        && spec.ip_family_policy.is_none()
+        && owned_part(live)?.is_some_and(|owned| !owned["spec"]["ipFamilyPolicy"].is_null())
+    {
+        spec.ip_family_policy = Some("SingleStack".to_owned());
+    }
+    Ok(service)
+}
+
+/// A child that the spec does not want goes if it is ours.
+fn unwanted<K: kube::Resource>(live: Option<&K>, instance: &Instance<'_>) -> Wish<K> {
     match live {
         Some(live) if instance.owns(live) => Wish::Remove,
         _ => Wish::Leave,
@@ -499,10 +579,59 @@ mod tests {
         assert_eq!(
             planned(&world),
             Plan {
-                release: true,
+                deletion: Some(Deletion::Release),
                 ..Plan::nothing()
             }
         );
+    }
+
+    /// `world` with another spec.
+    fn with_spec(mut world: Observed, spec: serde_json::Value) -> Observed {
+        world.server = Arc::new(crate::testing::server(spec));
+        world
+    }
+
+    #[test]
+    fn the_policy_goes_when_it_is_not_wanted_unless_it_is_somebody_elses() {
+        let mut world = provisioned(json!({}));
+        let Wish::Apply(policy) = planned(&world).children.policy else {
+            panic!("applied")
+        };
+        world.live.policy = Some(Arc::from(policy));
+        let mut world = with_spec(world, json!({"networkPolicy": {"enabled": false}}));
+        assert_eq!(planned(&world).children.policy, Wish::Remove);
+
+        let mut foreign = NetworkPolicy::clone(world.live.policy.as_ref().unwrap());
+        foreign.metadata.labels = None;
+        foreign.metadata.owner_references = None;
+        world.live.policy = Some(Arc::new(foreign));
+        assert_eq!(planned(&world).children.policy, Wish::Leave);
+        assert!(validate(&world).unwrap().conflicts.is_empty());
+    }
+
+    #[test]
+    fn a_service_that_we_made_dual_stack_goes_back_to_a_single_one() {
+        let policy = |world: &Observed| match planned(world).children.api {
+            Wish::Apply(service) => service.spec.unwrap().ip_family_policy,
+            other => panic!("the Service shall be applied, not {other:?}"),
+        };
+        let mut world = provisioned(json!({"service": {"ipFamilyPolicy": "PreferDualStack"}}));
+        let Wish::Apply(mut service) = planned(&world).children.api else {
+            panic!("applied")
+        };
+        service.metadata.managed_fields = serde_json::from_value(json!([{
+            "manager": MANAGER, "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:ipFamilyPolicy": {}}},
+        }]))
+        .unwrap();
+        world.live.api = Some(Arc::from(service));
+        let mut world = with_spec(world, json!({}));
+        assert_eq!(policy(&world).as_deref(), Some("SingleStack"));
+
+        let mut others = Service::clone(world.live.api.as_ref().unwrap());
+        others.metadata.managed_fields = None;
+        world.live.api = Some(Arc::new(others));
+        assert_eq!(policy(&world), None, "what others set stays");
     }
 
     #[test]

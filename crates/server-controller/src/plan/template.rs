@@ -63,7 +63,8 @@ pub(super) fn render(
         && !stopped(observed)
     {
         let kept = live_text(observed, digest)?;
-        let held_back = live.template.pod != pod || kept.as_ref().is_some_and(|kept| *kept != text);
+        let held_back =
+            live.template.rendering != rendering || kept.as_ref().is_some_and(|kept| *kept != text);
         return Ok(Rendered {
             config: Some(config(kept.unwrap_or(text))),
             template: Some(live.template),

@@ -28,6 +28,12 @@ pub(super) fn config_ready(visit: Visit<'_>) -> Verdict {
                 conflict.name
             ),
         )
+    } else if asks_for_unnamed_certificate(visit) {
+        verdict(
+            Status::True,
+            Reason::ClientCertificateNotNamed,
+            "Every Secret and key that the server needs is there. The API asks for client certificates (controlPlane.clientCASecretName) and controlPlane.clientCertSecretName names none: the operator's other controllers cannot reach it.".to_owned(),
+        )
     } else {
         verdict(
             Status::True,
@@ -35,6 +41,11 @@ pub(super) fn config_ready(visit: Visit<'_>) -> Verdict {
             "Every Secret and key that the server needs is there.".to_owned(),
         )
     }
+}
+
+fn asks_for_unnamed_certificate(visit: Visit<'_>) -> bool {
+    let control_plane = &visit.validated.instance.spec.control_plane;
+    control_plane.client_ca_secret_name.is_some() && control_plane.client_cert_secret_name.is_none()
 }
 
 pub(super) fn database_ready(visit: Visit<'_>) -> Verdict {

@@ -11,11 +11,8 @@ pub(crate) mod trouble;
 use api_types::annotations::RESTART_DIGEST;
 use api_types::conditions::{ConditionType, Verdict};
 use api_types::names;
-use api_types::names::Volume;
 use api_types::reference::{SecretKeyRef, SecretRef};
-use api_types::v1alpha1::{
-    ApiStatus, ClaimStatus, DatabaseStatus, DittoServerStatus, Phase, StorageStatus,
-};
+use api_types::v1alpha1::{ApiStatus, DatabaseStatus, DittoServerStatus, Phase};
 use configgen::PASSWORD_KEY;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -76,7 +73,7 @@ pub fn status(visit: Visit<'_>, surroundings: &Surroundings, now: Timestamp) -> 
         config_hash: live_digest(visit),
         api: Some(api(visit, surroundings)),
         database: database(visit),
-        storage: Some(claims(observed)),
+        storage: Some(storage::claims(observed)),
         adapters: None,
         pushed: None,
         conditions: verdicts
@@ -84,6 +81,15 @@ pub fn status(visit: Visit<'_>, surroundings: &Surroundings, now: Timestamp) -> 
             .map(|verdict| verdict.over(previous, generation, now))
             .collect(),
     }
+}
+
+/// When to look again at storage that is not settled, although nothing that is watched changes.
+pub fn storage_wake(
+    observed: &Observed,
+    status: &DittoServerStatus,
+    now: Timestamp,
+) -> Option<std::time::Duration> {
+    storage::wake(observed, status, now)
 }
 
 fn holds(verdicts: &[Verdict], kind: ConditionType) -> bool {
@@ -151,7 +157,10 @@ fn api(visit: Visit<'_>, surroundings: &Surroundings) -> ApiStatus {
             .as_ref()
             .filter(|secret| has_ca(visit.observed, &secret.0))
             .map(|secret| SecretKeyRef::new(secret.0.as_str(), CA_KEY)),
-        client_cert_secret_ref: None,
+        client_cert_secret_ref: control_plane
+            .client_cert_secret_name
+            .clone()
+            .map(|name| SecretRef { name }),
     }
 }
 
@@ -183,24 +192,11 @@ fn database(visit: Visit<'_>) -> Option<DatabaseStatus> {
     })
 }
 
-fn claims(observed: &Observed) -> StorageStatus {
-    StorageStatus {
-        claims: Volume::ALL
-            .into_iter()
-            .filter_map(|volume| observed.claims.get(&volume))
-            .filter_map(|claim| {
-                Some(ClaimStatus {
-                    name: claim.metadata.name.clone()?,
-                    uid: claim.metadata.uid.clone()?,
-                })
-            })
-            .collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+
+    use api_types::names::Volume;
 
     use super::*;
     use crate::testing::{
@@ -270,6 +266,36 @@ mod tests {
     }
 
     #[test]
+    fn an_api_that_asks_for_certificates_says_which_one_opens_it() {
+        let status = |client: Value| {
+            let mut spec =
+                json!({"controlPlane": {"certSecretName": "cert", "clientCASecretName": "ca"}});
+            spec["controlPlane"]
+                .as_object_mut()
+                .unwrap()
+                .extend(client.as_object().unwrap().clone());
+            let mut world = provisioned(spec);
+            let pair = [("tls.crt", "c"), ("tls.key", "k"), ("ca.crt", "a")];
+            crate::testing::secret(&mut world, "cert", &pair);
+            crate::testing::secret(&mut world, "ca", &[("ca.crt", "a")]);
+            reported(&with_pod(with_stateful_set(world), serving()))
+        };
+        let named = status(json!({"clientCertSecretName": "client"}));
+        assert_eq!(condition(&named, "ConfigReady"), "True InputsComplete");
+        let api = named.api.unwrap();
+        assert_eq!(api.client_cert_secret_ref.unwrap().name.0, "client");
+        assert_eq!(api.ca_secret_ref.unwrap().name.0, "cert");
+
+        let unnamed = status(json!({}));
+        assert_eq!(
+            condition(&unnamed, "ConfigReady"),
+            "True ClientCertificateNotNamed"
+        );
+        assert_eq!(condition(&unnamed, "Available"), "True PodServing");
+        assert_eq!(unnamed.api.unwrap().client_cert_secret_ref, None);
+    }
+
+    #[test]
     fn a_stopped_server_is_neither_available_nor_ready() {
         let mut world = with_stateful_set(provisioned(json!({"replicas": 0})));
         world.pod = None;
@@ -318,7 +344,7 @@ mod tests {
     fn a_claim_that_is_not_bound_is_named() {
         let mut world = running();
         let claim = serde_json::from_value(
-            json!({"metadata": {"name": "metadata-files-0"}, "status": {"phase": "Pending"}}),
+            json!({"metadata": {"name": "metadata-files-0"}, "spec": {"storageClassName": "fast"}, "status": {"phase": "Pending"}}),
         );
         world
             .claims
@@ -326,18 +352,6 @@ mod tests {
         let status = reported(&world);
         assert_eq!(condition(&status, "StorageReady"), "False ClaimPending");
         assert_eq!(condition(&status, "Ready"), "False ClaimPending");
-    }
-
-    #[test]
-    fn sizes_that_cannot_be_changed_are_reported_and_not_ignored() {
-        let mut world = running();
-        let mut server = api_types::DittoServer::clone(&world.server);
-        server.spec.storage.metadata_size = "2Gi".into();
-        world.server = std::sync::Arc::new(server);
-        assert_eq!(
-            condition(&reported(&world), "StorageReady"),
-            "False ClaimTemplatesDiffer"
-        );
     }
 
     #[test]

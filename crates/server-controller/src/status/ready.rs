@@ -29,7 +29,10 @@ pub(super) fn ready(
         return verdict(
             Status::False,
             Reason::Deleting,
-            "The server is being deleted.".to_owned(),
+            match &visit.plan.deletion {
+                Some(step) => step.describe(visit.validated.instance.name),
+                None => "The server is being deleted.".to_owned(),
+            },
         );
     }
     if server.spec.replicas == 0 {

@@ -114,7 +114,7 @@ fn on_the_way(visit: Visit<'_>) -> Verdict {
     let current = observed.pod.as_deref().is_some_and(|pod| {
         is_current(set, pod) == Some(true) && pod.metadata.deletion_timestamp.is_none()
     });
-    if !current {
+    if !current && !super::storage::keeps_pod(visit) {
         return verdict(
             Status::True,
             Reason::RollingOut,

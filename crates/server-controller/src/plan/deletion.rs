@@ -1,0 +1,308 @@
+//! What is left to do before a server that carries our finalizer may go.
+//!
+//! The pod goes first, because a claim that a pod uses cannot go; then the claims; then the Secret
+//! that opens what was on them; then the finalizer. Each step follows from what is observed and
+//! waits for the one before it, never for a timer.
+
+use api_types::names::{self, Volume};
+use api_types::v1alpha1::Retention;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use percona_bridge::Source;
+use resources::Instance;
+
+use super::storage::is_orphan;
+use crate::claims::is_labelled;
+use crate::observe::{Observed, SecretState};
+
+/// The next step of a deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// The StatefulSet shall go, and its pod with it.
+    RemoveStatefulSet,
+    /// The pod, which has no StatefulSet any more, shall go.
+    RemovePod,
+    /// The pod is on its way out.
+    AwaitPod,
+    /// These claims shall go.
+    RemoveClaims(Vec<Volume>),
+    /// These claims are on their way out.
+    AwaitClaims(Vec<Volume>),
+    /// The Secret with the administrator's password shall go, and the finalizer after it.
+    RemoveAdminSecret,
+    /// The API server does not show the Secret that shall go.
+    AdminSecretUnreadable,
+    /// The finalizer shall go.
+    Release,
+}
+
+impl Deletion {
+    /// For people: what the deletion is at.
+    pub fn describe(&self, server: &str) -> String {
+        let claims = |volumes: &[Volume]| {
+            let names: Vec<String> = volumes.iter().map(|volume| volume.claim(server)).collect();
+            names.join(", ")
+        };
+        match self {
+            Deletion::RemoveStatefulSet | Deletion::RemovePod | Deletion::AwaitPod => {
+                "The server is being deleted: waiting for the pod to end.".to_owned()
+            }
+            Deletion::RemoveClaims(volumes) | Deletion::AwaitClaims(volumes) => format!(
+                "The server is being deleted: waiting for its claims to go ({}).",
+                claims(volumes)
+            ),
+            Deletion::AdminSecretUnreadable => format!(
+                "The server is being deleted: Secret {} shall go and cannot be read. Let the server-controller's role read it.",
+                names::admin_secret(server)
+            ),
+            Deletion::RemoveAdminSecret | Deletion::Release => {
+                "The server is being deleted.".to_owned()
+            }
+        }
+    }
+}
+
+/// The next step of the deletion of a server that carries our finalizer.
+pub(super) fn next(
+    observed: &Observed,
+    instance: &Instance<'_>,
+    source: Option<&Source>,
+) -> Deletion {
+    if let Some(set) = observed.live.stateful_set.as_deref()
+        && instance.owns(set)
+    {
+        return if set.metadata.deletion_timestamp.is_none() {
+            Deletion::RemoveStatefulSet
+        } else {
+            Deletion::AwaitPod
+        };
+    }
+    if let Some(pod) = observed.pod.as_deref() {
+        if is_orphan(pod, instance) && pod.metadata.deletion_timestamp.is_none() {
+            return Deletion::RemovePod;
+        }
+        // A StatefulSet that is still there is somebody else's, and so is its pod.
+        let ends = observed.live.stateful_set.is_none() && is_of_stateful_set(pod, instance);
+        if is_orphan(pod, instance) || ends {
+            return Deletion::AwaitPod;
+        }
+    }
+    match instance.spec.storage.retention_policy.when_deleted {
+        Retention::Retain => Deletion::Release,
+        Retention::Delete => data(observed, instance, source),
+    }
+}
+
+fn is_of_stateful_set(pod: &Pod, instance: &Instance<'_>) -> bool {
+    pod.metadata.owner_references.iter().flatten().any(|owner| {
+        owner.controller == Some(true)
+            && owner.kind == "StatefulSet"
+            && owner.name == names::stateful_set(instance.name)
+    })
+}
+
+fn data(observed: &Observed, instance: &Instance<'_>, source: Option<&Source>) -> Deletion {
+    let ours: Vec<(Volume, &PersistentVolumeClaim)> = observed
+        .claims
+        .iter()
+        .filter(|(_, claim)| is_labelled(claim, instance) && is_recorded(observed, claim))
+        .map(|(volume, claim)| (*volume, claim.as_ref()))
+        .collect();
+    let staying: Vec<Volume> = ours
+        .iter()
+        .filter(|(_, claim)| claim.metadata.deletion_timestamp.is_none())
+        .map(|(volume, _)| *volume)
+        .collect();
+    if !staying.is_empty() {
+        return Deletion::RemoveClaims(staying);
+    }
+    if !ours.is_empty() {
+        return Deletion::AwaitClaims(ours.into_iter().map(|(volume, _)| volume).collect());
+    }
+    // The Secret opens the control plane. It goes only with that: not while a claim with it is left,
+    // and not when it is kept in a database elsewhere.
+    let control_plane_is_gone = matches!(source, Some(Source::Sqlite { .. }))
+        && !observed.claims.contains_key(&Volume::ControlPlane);
+    match observed.secrets.get(&names::admin_secret(instance.name)) {
+        Some(SecretState::Present(secret))
+            if control_plane_is_gone && instance.owns(secret.as_ref()) =>
+        {
+            Deletion::RemoveAdminSecret
+        }
+        Some(SecretState::Refused(_)) if control_plane_is_gone => Deletion::AdminSecretUnreadable,
+        _ => Deletion::Release,
+    }
+}
+
+/// Whether the status knows `claim` by its UID: another one of its name holds other data.
+fn is_recorded(observed: &Observed, claim: &PersistentVolumeClaim) -> bool {
+    let storage = observed
+        .server
+        .status
+        .as_ref()
+        .and_then(|status| status.storage.as_ref());
+    storage.is_some_and(|storage| {
+        storage.claims.iter().any(|recorded| {
+            claim.metadata.name.as_ref() == Some(&recorded.name)
+                && claim.metadata.uid.as_ref() == Some(&recorded.uid)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use api_types::DittoServer;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plan::{FINALIZER, Finalizer, Plan};
+    use crate::testing::{
+        claim, planned, provisioned, respecified, serving, with_pod, with_stateful_set,
+    };
+
+    /// A server with `policy` that is being deleted, with everything still there.
+    fn leaving(policy: &str) -> Observed {
+        let storage = json!({"metadataSize": "1Gi", "retentionPolicy": {"whenDeleted": policy}});
+        let mut world = with_pod(
+            with_stateful_set(provisioned(json!({"storage": storage}))),
+            serving(),
+        );
+        let bound = json!({"phase": "Bound", "capacity": {"storage": "1Gi"}});
+        claim(&mut world, Volume::Metadata, "1Gi", bound.clone());
+        claim(&mut world, Volume::ControlPlane, "1Gi", bound);
+        let mut server = DittoServer::clone(&world.server);
+        server.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+        server.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        server.status = serde_json::from_value(json!({"storage": {"claims": [
+            {"name": "metadata-files-0", "uid": "uid-metadata"},
+            {"name": "controlplane-files-0", "uid": "uid-controlplane"},
+        ]}}))
+        .unwrap();
+        world.server = Arc::new(server);
+        world
+    }
+
+    fn without_pod(policy: &str) -> Observed {
+        let mut world = leaving(policy);
+        world.live.stateful_set = None;
+        world.pod = None;
+        world
+    }
+
+    fn step(world: &Observed) -> Deletion {
+        let plan = planned(world);
+        let step = plan.deletion.clone().unwrap();
+        assert_eq!(
+            plan,
+            Plan {
+                deletion: Some(step.clone()),
+                ..Plan::nothing()
+            }
+        );
+        step
+    }
+
+    fn pod(owner: Value) -> Option<Arc<Pod>> {
+        let labels = api_types::labels::selected("files", api_types::labels::Component::Server);
+        let pod = serde_json::from_value(
+            json!({"metadata": {"name": "files-0", "labels": labels, "ownerReferences": owner}}),
+        );
+        Some(Arc::new(pod.unwrap()))
+    }
+
+    #[test]
+    fn the_pod_goes_before_the_claims_and_the_secret_after_them() {
+        let mut world = leaving("Delete");
+        assert_eq!(step(&world), Deletion::RemoveStatefulSet);
+        world.live.stateful_set = None;
+        world.pod = pod(
+            json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "files", "uid": "u", "controller": true}]),
+        );
+        assert_eq!(step(&world), Deletion::AwaitPod);
+        world.pod = None;
+        let both = vec![Volume::Metadata, Volume::ControlPlane];
+        assert_eq!(step(&world), Deletion::RemoveClaims(both));
+        world.claims.remove(&Volume::Metadata);
+        assert_eq!(
+            step(&world),
+            Deletion::RemoveClaims(vec![Volume::ControlPlane])
+        );
+        let mut going = PersistentVolumeClaim::clone(&world.claims[&Volume::ControlPlane]);
+        going.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+        world.claims.insert(Volume::ControlPlane, Arc::new(going));
+        assert_eq!(
+            step(&world),
+            Deletion::AwaitClaims(vec![Volume::ControlPlane])
+        );
+        world.claims.clear();
+        assert_eq!(step(&world), Deletion::RemoveAdminSecret);
+        let gone = SecretState::Missing;
+        world
+            .secrets
+            .insert("files-admin-bootstrap-credentials".to_owned(), gone);
+        assert_eq!(step(&world), Deletion::Release);
+    }
+
+    #[test]
+    fn retain_deletes_no_data_and_still_takes_a_pod_without_a_set_along() {
+        let mut world = without_pod("Retain");
+        assert_eq!(step(&world), Deletion::Release);
+        world.pod = pod(json!([]));
+        assert_eq!(step(&world), Deletion::RemovePod);
+    }
+
+    #[test]
+    fn a_claim_that_the_status_does_not_know_by_its_uid_stays_and_so_does_its_secret() {
+        let mut world = without_pod("Delete");
+        let mut other = PersistentVolumeClaim::clone(&world.claims[&Volume::ControlPlane]);
+        other.metadata.uid = Some("another".to_owned());
+        world.claims.insert(Volume::ControlPlane, Arc::new(other));
+        assert_eq!(step(&world), Deletion::RemoveClaims(vec![Volume::Metadata]));
+        world.claims.remove(&Volume::Metadata);
+        assert_eq!(step(&world), Deletion::Release);
+    }
+
+    #[test]
+    fn a_claim_without_our_labels_stays() {
+        let mut world = without_pod("Delete");
+        for claim in world.claims.values_mut() {
+            let mut foreign = PersistentVolumeClaim::clone(claim);
+            foreign.metadata.labels = None;
+            *claim = Arc::new(foreign);
+        }
+        assert_eq!(step(&world), Deletion::Release);
+    }
+
+    #[test]
+    fn the_secret_stays_while_a_database_elsewhere_is_opened_by_it() {
+        let mut world = without_pod("Delete");
+        world.claims.clear();
+        let world = respecified(world, |spec| {
+            spec.database = serde_json::from_value(json!({
+                "type": "postgres", "postgresSecretRef": {"name": "db", "key": "password"},
+            }))
+            .unwrap();
+        });
+        assert_eq!(step(&world), Deletion::Release);
+    }
+
+    #[test]
+    fn the_finalizer_follows_the_policy() {
+        let present = |policy: &str, held: bool| {
+            let mut world = leaving(policy);
+            let mut server = DittoServer::clone(&world.server);
+            server.metadata.deletion_timestamp = None;
+            if !held {
+                server.metadata.finalizers = None;
+            }
+            world.server = Arc::new(server);
+            planned(&world).finalizer
+        };
+        assert_eq!(present("Delete", false), Finalizer::Add);
+        assert_eq!(present("Delete", true), Finalizer::Keep);
+        assert_eq!(present("Retain", true), Finalizer::Remove);
+        assert_eq!(present("Retain", false), Finalizer::Keep);
+    }
+}
