@@ -38,6 +38,13 @@ api_server() { kubectl --kubeconfig "$1" config view --minify -o jsonpath='{.clu
 
 # install_crds: apply our CRDs and wait until the API server serves them.
 install_crds() {
-  kubectl apply -f "$ROOT/deploy/crds" &&
-    kubectl wait --for=condition=Established --timeout=30s -f "$ROOT/deploy/crds"
+  local tries
+  kubectl apply -f "$ROOT/deploy/crds" || return 1
+  # kubectl gives up at once on a CRD so new that its conditions are still null.
+  for tries in {1..20}; do
+    kubectl wait --for=condition=Established --timeout=30s -f "$ROOT/deploy/crds" && return 0
+    sleep 0.5
+  done
+  echo "the API server does not serve our resources ($tries tries)" >&2
+  return 1
 }

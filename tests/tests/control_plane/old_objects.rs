@@ -6,10 +6,11 @@ use cluster_tests::cluster::yaml_of;
 use cluster_tests::world::{none_failed, somebody};
 use cluster_tests::{Outcome, Pods, World, random, scenario, until};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::Api;
 use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+    PostParams,
 };
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::violations::{self, Violation};
@@ -149,14 +150,43 @@ async fn old_objects_go_on(world: &World, schema: &Schema) -> Result<()> {
     none_failed(&failures)
 }
 
+/// Removes the CRD, and what a failed test left in it: under the schema without rules, so that it
+/// can be.
+async fn removed(world: &World, schema: &Schema) -> Result<()> {
+    let crds: Api<CustomResourceDefinition> = Api::all(world.admin.clone());
+    let apply = PatchParams::apply("cluster-tests").force();
+    crds.patch(&schema.name, &apply, &Patch::Apply(&schema.without))
+        .await?;
+    let api = world.objects(&schema.resource);
+    let none = json!({"metadata": {"finalizers": []}});
+    until("every object is free to go", async || {
+        let mut held = Vec::new();
+        for object in api.list(&ListParams::default()).await? {
+            let name = object.name_any();
+            if !object.finalizers().is_empty()
+                && let Err(error) = api.patch(&name, &somebody(), &Patch::Merge(&none)).await
+            {
+                held.push(format!("{name}: {error}"));
+            }
+        }
+        Ok(if held.is_empty() {
+            Ok(())
+        } else {
+            Err(held.join(", "))
+        })
+    })
+    .await?;
+    crds.delete(&schema.name, &DeleteParams::background())
+        .await?;
+    Ok(())
+}
+
 #[test]
 fn an_object_that_breaks_a_newer_rule_is_no_dead_end() -> Outcome {
     scenario("old", Pods::None, async |world| {
         let schema = Schema::new()?;
         let outcome = old_objects_go_on(world, &schema).await;
-        let crds: Api<CustomResourceDefinition> = Api::all(world.admin.clone());
-        crds.delete(&schema.name, &DeleteParams::background())
-            .await?;
+        removed(world, &schema).await?;
         outcome
     })
 }
