@@ -1,5 +1,7 @@
 //! Log lines on standard output.
 
+use std::io::{IsTerminal, stdout};
+
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 use crate::settings::{LogFormat, Settings};
@@ -29,9 +31,16 @@ pub fn init(settings: &Settings) -> Result<(), LogError> {
         LogFormat::Json => registry
             .with(fmt::layer().json().flatten_event(true))
             .try_init()?,
-        LogFormat::Text => registry.with(fmt::layer()).try_init()?,
+        LogFormat::Text => registry
+            .with(fmt::layer().with_ansi(colours()))
+            .try_init()?,
     }
     Ok(())
+}
+
+/// Colour codes are for people at a terminal who did not refuse them (<https://no-color.org>), not for files.
+fn colours() -> bool {
+    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn filter(level: &str) -> Result<EnvFilter, LogError> {

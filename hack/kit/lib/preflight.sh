@@ -10,6 +10,7 @@ preflight() {
   unshare --mount --net --pid --uts --ipc --fork --mount-proc true 2>/dev/null ||
     die "this machine does not let us make network, mount and pid namespaces (a container without privileges?)"
   require_cgroups
+  require_watches
 }
 
 # preflight_build: can the programs be built here? Needs no root.
@@ -51,6 +52,16 @@ require_cgroups() {
     mountpoint -q "/sys/fs/cgroup/$controller" || [[ -d /sys/fs/cgroup/$controller ]] ||
       die "cgroup controller '$controller' is not mounted below /sys/fs/cgroup"
   done
+}
+
+# require_watches: every cluster's kubelet, containerd and controllers watch files. With the usual limit of 128
+# instances for each user the fifth cluster fails with "too many open files".
+require_watches() {
+  local limit=/proc/sys/fs/inotify/max_user_instances wanted=1024 found
+  found=$(<"$limit")
+  ((found < wanted)) || return 0
+  { echo "$wanted" >"$limit"; } 2>/dev/null ||
+    warn "fs.inotify.max_user_instances is $found and cannot be raised here: more than about $((found / 30)) clusters at once will fail"
 }
 
 # require_go: called only when something has to be built.
