@@ -47,6 +47,16 @@ pub fn metrics_service(server: &str) -> String {
     format!("{server}-metrics")
 }
 
+/// ServiceMonitor of the Prometheus endpoint.
+pub fn service_monitor(server: &str) -> String {
+    metrics_service(server)
+}
+
+/// PrometheusRule with the server's alerts.
+pub fn prometheus_rule(server: &str) -> String {
+    metrics_service(server)
+}
+
 /// StatefulSet that runs the server.
 pub fn stateful_set(server: &str) -> String {
     server.to_owned()

@@ -190,6 +190,8 @@ struct MetricsSection {
     auth: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsSection>,
 }
 
 fn metrics(spec: &Metrics) -> MetricsSection {
@@ -198,7 +200,9 @@ fn metrics(spec: &Metrics) -> MetricsSection {
         port,
         path,
         bearer_token_secret,
+        cert_secret_name,
         service_monitor: _,
+        prometheus_rule: _,
     } = spec;
     MetricsSection {
         enabled: *enabled,
@@ -213,6 +217,11 @@ fn metrics(spec: &Metrics) -> MetricsSection {
         token_file: bearer_token_secret
             .as_ref()
             .map(|_| format!("{}/token", paths::METRICS_TOKEN)),
+        tls: cert_secret_name.as_ref().map(|_| TlsSection {
+            cert_file: format!("{}/tls.crt", paths::METRICS_TLS),
+            key_file: format!("{}/tls.key", paths::METRICS_TLS),
+            client_ca: None,
+        }),
     }
 }
 
@@ -386,7 +395,7 @@ mod tests {
             "database": {"type": "postgres", "postgresSecretRef": reference},
             "controlPlane": {"port": 8443, "certSecretName": "cert", "clientCASecretName": "ca"},
             "logging": {"level": "DEBUG", "format": "text", "output": "stderr"},
-            "metrics": {"enabled": true, "port": 9191, "path": "/m", "bearerTokenSecret": reference},
+            "metrics": {"enabled": true, "port": 9191, "path": "/m", "bearerTokenSecret": reference, "certSecretName": "metrics-cert"},
             "shutdownTimeout": "15s",
             "resources": {"limits": {"memory": "2Gi"}},
             "identity": {

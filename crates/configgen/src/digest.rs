@@ -110,9 +110,17 @@ fn metrics_part(spec: &Metrics) -> Value {
         port,
         path,
         bearer_token_secret,
+        cert_secret_name,
+        // Objects of their own.
         service_monitor: _,
+        prometheus_rule: _,
     } = spec;
-    json!({ "port": port, "path": path, "token": bearer_token_secret })
+    let mut value = json!({ "port": port, "path": path, "token": bearer_token_secret });
+    // Absent, it leaves the digests of earlier releases as they are.
+    if let Some(name) = cert_secret_name {
+        value["certificate"] = json!(name);
+    }
+    value
 }
 
 fn logging_part(spec: &Logging) -> Value {
@@ -267,6 +275,7 @@ mod tests {
             json!({"database": {"postgresSecretRef": {"name": "pg", "key": "k"}}}),
             json!({"logging": {"level": "DEBUG"}}),
             json!({"metrics": {"enabled": true}}),
+            json!({"metrics": {"enabled": true, "certSecretName": "cert"}}),
             json!({"resources": {"limits": {"memory": "1Gi"}}}),
             json!({"shutdownTimeout": "10s"}),
             json!({"pod": {"priorityClassName": "high"}}),

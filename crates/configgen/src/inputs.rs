@@ -4,7 +4,7 @@
 use api_types::DittoServerSpec;
 use api_types::names;
 use api_types::reference::SecretKeyRef;
-use api_types::v1alpha1::{Identity, Kerberos, PodSettings};
+use api_types::v1alpha1::{Identity, Kerberos, Metrics, PodSettings};
 use percona_bridge::{ConnectionKey, Source};
 
 /// What it takes for the server to use a new value. Source: server contract 1.3, 2.3, 2.7 and 2.8.
@@ -134,13 +134,8 @@ pub fn inputs(server: &str, spec: &DittoServerSpec, source: Option<&Source>) -> 
             ));
         }
     }
-    if let Some(token) = spec
-        .metrics
-        .as_ref()
-        .filter(|metrics| metrics.enabled)
-        .and_then(|metrics| metrics.bearer_token_secret.clone())
-    {
-        inputs.push(Input::new("the metrics token", token, Effect::Restart));
+    if let Some(metrics) = spec.metrics.as_ref().filter(|metrics| metrics.enabled) {
+        inputs.extend(metrics_inputs(metrics));
     }
     if let Some(password) = ldap
         .filter(|ldap| ldap.enabled == Some(true))
@@ -157,6 +152,22 @@ pub fn inputs(server: &str, spec: &DittoServerSpec, source: Option<&Source>) -> 
     }
     inputs.extend(spec.pod.iter().flat_map(variable_inputs));
     inputs
+}
+
+/// What the Prometheus endpoint takes, all of it at the start only.
+fn metrics_inputs(metrics: &Metrics) -> impl Iterator<Item = Input> {
+    let token = metrics.bearer_token_secret.clone();
+    let token = token.map(|token| Input::new("the metrics token", token, Effect::Restart));
+    let pair = metrics.cert_secret_name.iter().flat_map(|secret| {
+        ["tls.crt", "tls.key"].map(|key| {
+            Input::new(
+                "the metrics endpoint's certificate",
+                SecretKeyRef::new(secret.0.as_str(), key),
+                Effect::Restart,
+            )
+        })
+    });
+    token.into_iter().chain(pair)
 }
 
 /// The Secrets behind the variables that the spec adds.
@@ -251,7 +262,7 @@ mod tests {
         let reference = serde_json::json!({"name": "s", "key": "k"});
         let inputs = of(serde_json::json!({
             "storage": {"metadataSize": "1Gi"},
-            "metrics": {"enabled": false, "bearerTokenSecret": reference},
+            "metrics": {"enabled": false, "bearerTokenSecret": reference, "certSecretName": "s"},
             "identity": {
                 "ldap": {"enabled": false, "url": "ldaps://x", "baseDN": "a", "bindDN": "b", "bindPasswordSecretRef": reference},
                 "kerberos": {"enabled": false, "keytabSecretRef": reference},
@@ -265,6 +276,7 @@ mod tests {
         let inputs = of(serde_json::json!({
             "storage": {"metadataSize": "1Gi"},
             "controlPlane": {"certSecretName": "cert", "clientCASecretName": "ca"},
+            "metrics": {"enabled": true, "certSecretName": "metrics-cert"},
             "identity": {"kerberos": {"enabled": true, "servicePrincipal": "nfs/x", "keytabSecretRef": {"name": "kt", "key": "k"}}},
         }));
         let effect = |name: &str| {
@@ -277,5 +289,10 @@ mod tests {
         assert_eq!(effect("cert"), Effect::HotReload);
         assert_eq!(effect("kt"), Effect::HotReload);
         assert_eq!(effect("ca"), Effect::Restart);
+        assert_eq!(
+            effect("metrics-cert"),
+            Effect::Restart,
+            "the endpoint reads it at its start only"
+        );
     }
 }

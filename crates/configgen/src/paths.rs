@@ -8,6 +8,8 @@ pub const CONFIG_KEY: &str = "config.yaml";
 pub const TLS: &str = "/tls";
 /// Folder of the CA that signs client certificates: `ca.crt`.
 pub const CLIENT_CA: &str = "/tls-client-ca";
+/// Folder of the Prometheus endpoint's certificate: `tls.crt` and `tls.key`.
+pub const METRICS_TLS: &str = "/metrics-tls";
 /// Folder of the token that scrapers present: `token`.
 pub const METRICS_TOKEN: &str = "/metrics-token";
 /// Folder of the service keytab: `dittofs.keytab`.

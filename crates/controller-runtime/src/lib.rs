@@ -42,6 +42,6 @@ pub use seam::Seam;
 pub use settings::Settings;
 pub use shutdown::Shutdown;
 pub use watch::{
-    MANAGED_BY_SELECTOR, Primaries, Primary, References, Triggers, WatchOptions, Watched,
-    cluster_metadata_triggers, metadata_triggers, reference_triggers,
+    Installable, MANAGED_BY_SELECTOR, Primaries, Primary, References, Triggers, WatchOptions,
+    Watched, cluster_metadata_triggers, metadata_triggers, reference_triggers,
 };

@@ -5,7 +5,7 @@
 /// Code that handles children takes this struct apart without `..`: a new kind of child does not
 /// compile before every step handles it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Children<ConfigMap, Service, StatefulSet, Budget, Policy> {
+pub struct Children<ConfigMap, Service, StatefulSet, Budget, Policy, Monitor, Rule> {
     /// The configuration file.
     pub config: ConfigMap,
     /// The pod's DNS name.
@@ -20,4 +20,9 @@ pub struct Children<ConfigMap, Service, StatefulSet, Budget, Policy> {
     pub budget: Budget,
     /// Who may reach the API.
     pub policy: Policy,
+    /// How Prometheus scrapes the endpoint, wanted while metrics are enabled, where the cluster has
+    /// the kind.
+    pub monitor: Monitor,
+    /// Alerts on the server, wanted while metrics are enabled, where the cluster has the kind.
+    pub rule: Rule,
 }

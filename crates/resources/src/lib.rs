@@ -11,6 +11,7 @@ mod disruption;
 mod environment;
 mod extras;
 mod instance;
+mod monitoring;
 mod network_policy;
 mod pod;
 mod probes;
@@ -25,6 +26,10 @@ pub use config_map::config_map;
 pub use credentials::{admin_secret, jwt_secret};
 pub use disruption::disruption_budget;
 pub use instance::Instance;
+pub use monitoring::{
+    Alert, CA_KEY, Certificate, PrometheusRule, ServiceMonitor, Severity, alerts, prometheus_rule,
+    server_name, service_monitor,
+};
 pub use network_policy::baseline_policy;
 pub use pod::pod_template;
 pub use rendering::rendering;

@@ -191,7 +191,7 @@ mod tests {
         insta::assert_yaml_snapshot!(rendered(serde_json::json!({
             "database": {"postgresSecretRef": {"name": "pg", "key": "unused"}},
             "controlPlane": {"port": 8443, "certSecretName": "cert", "clientCASecretName": "ca"},
-            "metrics": {"enabled": true, "bearerTokenSecret": reference},
+            "metrics": {"enabled": true, "bearerTokenSecret": reference, "certSecretName": "metrics-cert"},
             "resources": {"limits": {"memory": "1Gi"}},
             "identity": {
                 "ldap": {"enabled": true, "url": "ldaps://dc", "baseDN": "b", "bindDN": "c", "bindPasswordSecretRef": reference},

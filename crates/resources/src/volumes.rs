@@ -3,7 +3,7 @@
 use api_types::DittoServerSpec;
 use api_types::names::{self, Volume as Claim};
 use api_types::reference::SecretKeyRef;
-use api_types::v1alpha1::Kerberos;
+use api_types::v1alpha1::{Kerberos, Metrics};
 use configgen::paths;
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume, VolumeMount,
@@ -72,16 +72,8 @@ fn secrets(spec: &DittoServerSpec) -> Vec<(Volume, &'static str)> {
             ));
         }
     }
-    if let Some(token) = spec
-        .metrics
-        .as_ref()
-        .filter(|metrics| metrics.enabled)
-        .and_then(|metrics| metrics.bearer_token_secret.as_ref())
-    {
-        found.push((
-            key("metrics-token", token, "token", None),
-            paths::METRICS_TOKEN,
-        ));
+    if let Some(metrics) = spec.metrics.as_ref().filter(|metrics| metrics.enabled) {
+        found.extend(metrics_secrets(metrics));
     }
     if let Some(kerberos) = spec
         .identity
@@ -92,6 +84,20 @@ fn secrets(spec: &DittoServerSpec) -> Vec<(Volume, &'static str)> {
         found.extend(kerberos_secrets(kerberos));
     }
     found
+}
+
+fn metrics_secrets(metrics: &Metrics) -> impl Iterator<Item = (Volume, &'static str)> {
+    let token = metrics.bearer_token_secret.as_ref();
+    let token = token.map(|token| {
+        let volume = key("metrics-token", token, "token", None);
+        (volume, paths::METRICS_TOKEN)
+    });
+    let certificate = metrics.cert_secret_name.as_ref();
+    let certificate = certificate.map(|name| {
+        let volume = secret("metrics-tls", &name.0, None, None);
+        (volume, paths::METRICS_TLS)
+    });
+    token.into_iter().chain(certificate)
 }
 
 fn kerberos_secrets(kerberos: &Kerberos) -> Vec<(Volume, &'static str)> {

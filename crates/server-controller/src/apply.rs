@@ -1,19 +1,17 @@
-//! The fourth step: writes what differs, the StatefulSet last. A child that cannot be written does
+//! The fourth step: writes what differs, the StatefulSet after everything that its pod needs. A child that cannot be written does
 //! not keep the others, nor the status, from being written.
 
 pub mod deletion;
 pub mod finalizer;
 pub mod storage;
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
-use controller_runtime::Watched;
 use controller_runtime::apply::{Applied as Written, Applier, ApplyError};
+use controller_runtime::{Watched, Writable};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client};
 use resources::{Children, Instance};
 use secrecy::SecretString;
 
@@ -119,6 +117,8 @@ pub async fn apply(
         stateful_set,
         budget,
         policy,
+        monitor,
+        rule,
     } = &plan.children;
     let live = &observed.live;
     let applied = Children {
@@ -163,7 +163,7 @@ pub async fn apply(
             &mut failures,
         )
         .await,
-        // Last, and only when everything that the pod needs is there.
+        // Late, and only when everything that the pod needs is there.
         stateful_set: if failures.is_empty() {
             write(
                 applier,
@@ -176,6 +176,16 @@ pub async fn apply(
         } else {
             live.stateful_set.clone()
         },
+        // The pod does not need them.
+        monitor: write_installed(
+            applier,
+            watches.monitors(),
+            monitor,
+            &live.monitor,
+            &mut failures,
+        )
+        .await,
+        rule: write_installed(applier, watches.rules(), rule, &live.rule, &mut failures).await,
     };
     if let (true, Some(pod)) = (plan.unstick, &observed.pod)
         && let Err(error) = applier.delete(&watches.pods, pod.as_ref()).await
@@ -190,23 +200,13 @@ pub async fn apply(
     }
 }
 
-async fn write<K>(
+async fn write<K: Writable>(
     applier: &Applier,
     watched: &Watched<K>,
     wish: &Wish<K>,
     live: &Option<Arc<K>>,
     failures: &mut Vec<ApplyError>,
-) -> Option<Arc<K>>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + serde::Serialize
-        + serde::de::DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
+) -> Option<Arc<K>> {
     let result = match (wish, live) {
         (Wish::Apply(desired), live) => applier
             .apply(watched, desired.as_ref(), live.as_deref())
@@ -225,6 +225,29 @@ where
         failures.push(error);
         live.clone()
     })
+}
+
+/// As [`write`], for a kind that the cluster may not have. Where it has just gone, the visit is out
+/// of date.
+async fn write_installed<K: Writable>(
+    applier: &Applier,
+    store: Option<&Watched<K>>,
+    wish: &Wish<K>,
+    live: &Option<Arc<K>>,
+    failures: &mut Vec<ApplyError>,
+) -> Option<Arc<K>> {
+    let store = store?;
+    let mut own = Vec::new();
+    let written = write(applier, store, wish, live, &mut own).await;
+    failures.extend(own.into_iter().map(|failure| match failure {
+        ApplyError::Api {
+            kind,
+            name,
+            source: kube::Error::Api(status),
+        } if matches!(status.code, 404 | 405) => ApplyError::Conflict { kind, name },
+        failure => failure,
+    }));
+    written
 }
 
 fn log(meta: &ObjectMeta, kind: &str) {

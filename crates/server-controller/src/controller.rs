@@ -26,7 +26,7 @@ use crate::report::{self, ReportError};
 use crate::status::{self, Surroundings, Visit, rollout};
 use crate::takeover;
 use crate::validate;
-use crate::watches::Watches;
+use crate::watches::{Rights, Watches};
 
 /// Pause before a visit with a fresh view, after a takeover, or after somebody else changed a child
 /// in between.
@@ -44,8 +44,8 @@ const DELETION_CHECK: Duration = Duration::from_secs(10);
 /// # Errors
 /// When the run loop ends for another reason.
 pub async fn run(context: Context) -> anyhow::Result<()> {
-    let classes = observe::may_read_classes(&context).await?;
-    let (watches, primary, triggers) = Watches::start(&context, classes);
+    let rights = Rights::of(&context).await?;
+    let (watches, primary, triggers) = Watches::start(&context, rights);
     let controller = Arc::new(ServerController {
         client: context.client.clone(),
         applier: Applier::new(context.client.clone(), MANAGER),

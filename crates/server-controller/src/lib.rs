@@ -11,6 +11,7 @@ pub mod observe;
 pub mod plan;
 pub mod rbac;
 pub mod report;
+mod rights;
 pub mod status;
 pub mod takeover;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use api_types::names::{self, Volume};
 use api_types::{DittoServer, names::pod as pod_name};
+use controller_runtime::{Readable, Watched};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, Secret, Service};
@@ -18,7 +19,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use resources::{Children, Instance};
+use resources::{Children, Instance, PrometheusRule, ServiceMonitor};
 
 use crate::claims::templates_behind;
 use crate::plan::is_held;
@@ -35,7 +36,18 @@ pub type Live = Children<
     Option<Arc<StatefulSet>>,
     Option<Arc<PodDisruptionBudget>>,
     Option<Arc<NetworkPolicy>>,
+    Option<Arc<ServiceMonitor>>,
+    Option<Arc<PrometheusRule>>,
 >;
+
+/// Which kinds that the cluster may not have can be read and written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// ServiceMonitors.
+    pub monitors: bool,
+    /// PrometheusRules.
+    pub rules: bool,
+}
 
 /// What is known of a Secret.
 #[derive(Clone, Debug)]
@@ -55,6 +67,8 @@ pub struct Observed {
     pub server: Arc<DittoServer>,
     /// Its children.
     pub live: Live,
+    /// Which kinds of children there can be.
+    pub served: Served,
     /// Its claims that exist.
     pub claims: BTreeMap<Volume, Arc<PersistentVolumeClaim>>,
     /// Its pod, if it exists.
@@ -65,6 +79,21 @@ pub struct Observed {
     pub secrets: BTreeMap<String, SecretState>,
     /// What is known of storage beside the claims.
     pub storage: StorageFacts,
+}
+
+impl Observed {
+    /// Whether the Secret `secret` has a value under `key`; `None` when that is not known.
+    pub fn has_key(&self, secret: &str, key: &str) -> Option<bool> {
+        match self.secrets.get(secret)? {
+            SecretState::Present(secret) => Some(
+                secret
+                    .data
+                    .as_ref()
+                    .is_some_and(|data| data.contains_key(key)),
+            ),
+            SecretState::Missing | SecretState::Refused(_) => None,
+        }
+    }
 }
 
 /// Something could not be read; nothing may be concluded.
@@ -92,6 +121,7 @@ pub async fn observe(
     now: Timestamp,
 ) -> Result<Observed, ObserveError> {
     let (namespace, name) = identity(&server);
+    let served = watches.served();
     let live = children(watches, &namespace, &name, &server).await?;
     // What is deleted for good is looked up by name, not only in the stores.
     let leaving = server.metadata.deletion_timestamp.is_some() && is_held(&server);
@@ -117,6 +147,7 @@ pub async fn observe(
     let mut observed = Observed {
         server,
         live,
+        served,
         claims,
         pod,
         mount_failure,
@@ -187,11 +218,10 @@ async fn children(
     server: &DittoServer,
 ) -> Result<Live, ObserveError> {
     let metrics_name = names::metrics_service(name);
-    let wants_metrics = server
-        .spec
-        .metrics
-        .as_ref()
-        .is_some_and(|metrics| metrics.enabled);
+    let metrics = server.spec.metrics.as_ref();
+    let wants_metrics = metrics.is_some_and(|metrics| metrics.enabled);
+    let wants_monitor = metrics.is_some_and(|metrics| metrics.wanted_monitor().is_some());
+    let wants_rule = metrics.is_some_and(|metrics| metrics.wanted_rule().is_some());
     Ok(Children {
         config: watches
             .config_maps
@@ -239,7 +269,38 @@ async fn children(
                 .policies
                 .cached(namespace, &names::baseline_policy(name))
         },
+        monitor: installed(
+            watches.monitors(),
+            namespace,
+            &names::service_monitor(name),
+            wants_monitor,
+        )
+        .await
+        .map_err(failed("the ServiceMonitor"))?,
+        rule: installed(
+            watches.rules(),
+            namespace,
+            &names::prometheus_rule(name),
+            wants_rule,
+        )
+        .await
+        .map_err(failed("the PrometheusRule"))?,
     })
+}
+
+/// A child of a kind that the cluster may not have. An unwanted one only matters when it is ours,
+/// and ours are in the store.
+async fn installed<K: Readable>(
+    store: Option<&Watched<K>>,
+    namespace: &str,
+    name: &str,
+    wanted: bool,
+) -> Result<Option<Arc<K>>, kube::Error> {
+    match store {
+        Some(store) if wanted => store.get(namespace, name).await,
+        Some(store) => Ok(store.cached(namespace, name)),
+        None => Ok(None),
+    }
 }
 
 async fn claims(

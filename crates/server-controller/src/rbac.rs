@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::api::ObjectMeta;
+use resources::{PrometheusRule, ServiceMonitor};
 
 /// Name of the roles, and of the ServiceAccount that they are meant for.
 pub const NAME: &str = "dittofs-server-controller";
@@ -60,6 +61,24 @@ pub fn cluster_role() -> ClusterRole {
         // Asked for a volume that cannot be mounted, and for a claim that is not bound.
         rule("", &["events"], &["list"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
+        // Of other projects' resource definitions two are followed; their objects are made while they
+        // are installed. In single namespaces the first rule has no effect, and none are made then.
+        PolicyRule {
+            resource_names: Some(vec![
+                ServiceMonitor::CRD.to_owned(),
+                PrometheusRule::CRD.to_owned(),
+            ]),
+            ..rule(
+                "apiextensions.k8s.io",
+                &["customresourcedefinitions"],
+                &["list", "watch"],
+            )
+        },
+        rule(
+            "monitoring.coreos.com",
+            &["prometheusrules", "servicemonitors"],
+            READ_APPLY_DELETE,
+        ),
         // In single namespaces this has no effect; then the API server judges the growth of claims.
         rule("storage.k8s.io", &["storageclasses"], READ),
     ];

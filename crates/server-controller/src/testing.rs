@@ -41,6 +41,7 @@ pub(crate) fn empty(spec: Value) -> Observed {
     Observed {
         server: Arc::new(server),
         live: resources::Children::default(),
+        served: crate::observe::Served::default(),
         claims: BTreeMap::new(),
         pod: None,
         mount_failure: None,

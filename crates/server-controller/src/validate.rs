@@ -280,12 +280,13 @@ fn conflicts(observed: &Observed, instance: &Instance<'_>) -> Vec<Conflict> {
         stateful_set,
         budget,
         policy,
+        monitor,
+        rule,
     } = &observed.live;
-    let wants_metrics = instance
-        .spec
-        .metrics
-        .as_ref()
-        .is_some_and(|metrics| metrics.enabled);
+    let spec = instance.spec.metrics.as_ref();
+    let wants_metrics = spec.is_some_and(|spec| spec.enabled);
+    let wants_monitor = spec.is_some_and(|spec| spec.wanted_monitor().is_some());
+    let wants_rule = spec.is_some_and(|spec| spec.wanted_rule().is_some());
     let wants_policy = instance.spec.network_policy.enabled;
     [
         ("ConfigMap", foreign(instance, config.as_deref())),
@@ -300,6 +301,14 @@ fn conflicts(observed: &Observed, instance: &Instance<'_>) -> Vec<Conflict> {
         (
             "NetworkPolicy",
             foreign(instance, policy.as_deref().filter(|_| wants_policy)),
+        ),
+        (
+            "ServiceMonitor",
+            foreign(instance, monitor.as_deref().filter(|_| wants_monitor)),
+        ),
+        (
+            "PrometheusRule",
+            foreign(instance, rule.as_deref().filter(|_| wants_rule)),
         ),
     ]
     .into_iter()

@@ -2,8 +2,8 @@
 
 use api_types::{DittoServer, labels};
 use controller_runtime::{
-    Context, Primaries, Primary, References, Triggers, WatchOptions, Watched,
-    cluster_metadata_triggers, reference_triggers,
+    Context, Installable, Primaries, Primary, Readable, References, Triggers, WatchOptions,
+    Watched, cluster_metadata_triggers, reference_triggers,
 };
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
@@ -13,8 +13,10 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
+use resources::{PrometheusRule, ServiceMonitor};
 
-use crate::MANAGERS;
+use crate::observe::{self, Served};
+use crate::{MANAGERS, rights};
 
 /// The stores of everything that the controller reads.
 #[derive(Clone, Debug)]
@@ -35,18 +37,58 @@ pub struct Watches {
     pub claims: Watched<PersistentVolumeClaim>,
     /// Their pods.
     pub pods: Watched<Pod>,
+    /// Their ServiceMonitors; `None` where the role does not grant them.
+    pub monitors: Option<Installable<ServiceMonitor>>,
+    /// Their PrometheusRules; `None` where the role does not grant them.
+    pub rules: Option<Installable<PrometheusRule>>,
     /// The Secrets and StorageClasses that each server refers to, generated Secrets included.
     pub references: References<DittoServer>,
     /// Whether StorageClasses may be read.
     pub classes: bool,
 }
 
+/// What the role of this process grants, of what it may lack.
+#[derive(Clone, Copy, Debug)]
+pub struct Rights {
+    /// StorageClasses may be read.
+    classes: bool,
+    /// ServiceMonitors may be managed, and their CRD watched.
+    monitors: bool,
+    /// PrometheusRules may be managed, and their CRD watched.
+    rules: bool,
+}
+
+impl Rights {
+    /// Asks the API server.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn of(context: &Context) -> Result<Self, kube::Error> {
+        let (classes, monitors, rules) = futures::try_join!(
+            observe::may_read_classes(context),
+            rights::may_manage::<ServiceMonitor>(context, ServiceMonitor::CRD),
+            rights::may_manage::<PrometheusRule>(context, PrometheusRule::CRD),
+        )?;
+        Ok(Rights {
+            classes,
+            monitors,
+            rules,
+        })
+    }
+}
+
 impl Watches {
-    /// Prepares every watch, that of StorageClasses only if `classes` may be read; they run while the returned parts are polled by the run loop.
+    /// Prepares every watch that `rights` allow; they run while the returned parts are polled by
+    /// the run loop.
     pub fn start(
         context: &Context,
-        classes: bool,
+        rights: Rights,
     ) -> (Self, Primary<DittoServer>, Vec<Triggers<DittoServer>>) {
+        let Rights {
+            classes,
+            monitors,
+            rules,
+        } = rights;
         let primary = Primary::new(context, MANAGERS);
         let references = References::new();
         let (config_maps, config_map) = Watched::start(context, owned(), instance);
@@ -62,6 +104,9 @@ impl Watches {
             references.clone(),
         );
         let class_references = references.clone();
+        let servers = primary.store();
+        let (monitors, monitor) = installable(context, monitors, ServiceMonitor::CRD, &servers);
+        let (rules, rule) = installable(context, rules, PrometheusRule::CRD, &servers);
         let watches = Watches {
             servers: primary.store(),
             config_maps,
@@ -71,6 +116,8 @@ impl Watches {
             policies,
             claims,
             pods,
+            monitors,
+            rules,
             references,
             classes,
         };
@@ -84,6 +131,7 @@ impl Watches {
             pod,
             secret,
         ];
+        triggers.extend(monitor.into_iter().chain(rule));
         if classes {
             triggers.push(cluster_metadata_triggers::<StorageClass, _>(
                 context,
@@ -98,6 +146,52 @@ impl Watches {
         }
         (watches, primary, triggers)
     }
+}
+
+impl Watches {
+    /// The ServiceMonitors, while the cluster has the kind.
+    pub fn monitors(&self) -> Option<&Watched<ServiceMonitor>> {
+        self.monitors.as_ref()?.served()
+    }
+
+    /// The PrometheusRules, while the cluster has the kind.
+    pub fn rules(&self) -> Option<&Watched<PrometheusRule>> {
+        self.rules.as_ref()?.served()
+    }
+
+    /// Which kinds that the cluster may not have can be read and written now.
+    pub fn served(&self) -> Served {
+        Served {
+            monitors: self.monitors().is_some(),
+            rules: self.rules().is_some(),
+        }
+    }
+}
+
+/// The watch of a kind that the cluster may not have, if the role grants it. When the kind comes or
+/// goes, the servers with metrics are visited.
+fn installable<K: Readable>(
+    context: &Context,
+    granted: bool,
+    crd: &'static str,
+    servers: &Primaries<DittoServer>,
+) -> (Option<Installable<K>>, Option<Triggers<DittoServer>>) {
+    if !granted {
+        return (None, None);
+    }
+    let servers = servers.clone();
+    let measured = move || {
+        let all = servers.list_cached().into_iter();
+        let measured = all.filter(|server| {
+            let metrics = server.spec.metrics.as_ref();
+            metrics.is_some_and(|metrics| metrics.enabled)
+        });
+        measured
+            .map(|server| ObjectRef::from_obj(&*server))
+            .collect()
+    };
+    let (kind, triggers) = Installable::start(context, crd, owned(), instance, measured);
+    (Some(kind), Some(triggers))
 }
 
 fn owned() -> WatchOptions {

@@ -26,7 +26,7 @@ pub use database::{Database, DatabaseType, Sqlite};
 pub use extra_volume::ExtraVolume;
 pub use identity::{Admin, Identity, IdentityType, Idmap, Jwt, Kerberos, Ldap, MachineAccount};
 pub use logging::{LogFormat, LogLevel, Logging};
-pub use metrics::{Metrics, ServiceMonitor};
+pub use metrics::{Metrics, PrometheusRule, ScrapeDuration, ServiceMonitor};
 pub use network::{AdapterDiscovery, Disruption};
 pub use network_policy::NetworkPolicySettings;
 pub use percona::{Percona, PerconaBackup};

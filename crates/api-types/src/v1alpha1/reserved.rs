@@ -21,12 +21,12 @@ DATABASE_(TYPE|SQLITE_PATH|POSTGRES_(HOST|PORT|DATABASE|USER|PASSWORD|SSLMODE))|
 KERBEROS_(ENABLED|KEYTAB.*|PRINCIPAL|SERVICE_PRINCIPAL|KRB5.*|MACHINE_ACCOUNT_.*)|\
 LDAP_(ENABLED|URL|BIND_.*)|\
 LOGGING_(LEVEL|FORMAT|OUTPUT)|\
-METRICS_(ENABLED|HOST|PORT|PATH|AUTH|TOKEN_FILE)|\
+METRICS_(ENABLED|HOST|PORT|PATH|AUTH|TOKEN_FILE|TLS_(CERT_FILE|KEY_FILE|CLIENT_CA))|\
 SHUTDOWN_TIMEOUT|\
 SNAPSHOT_RESTORE_HTTP_TIMEOUT))$";
 
 /// Names of the pod's volumes.
-pub const VOLUMES: [&str; 11] = [
+pub const VOLUMES: [&str; 12] = [
     "config",
     "content",
     "controlplane",
@@ -34,6 +34,7 @@ pub const VOLUMES: [&str; 11] = [
     "kerberos-krb5",
     "kerberos-machine-keytab",
     "metadata",
+    "metrics-tls",
     "metrics-token",
     "tls-cert",
     "tls-client-ca",
@@ -41,7 +42,7 @@ pub const VOLUMES: [&str; 11] = [
 ];
 
 /// Folders of the pod that hold the program, its volumes and its files.
-pub const FOLDERS: [&str; 11] = [
+pub const FOLDERS: [&str; 12] = [
     "/app",
     "/config",
     "/data/controlplane",
@@ -49,6 +50,7 @@ pub const FOLDERS: [&str; 11] = [
     "/kerberos",
     "/kerberos-krb5",
     "/kerberos-machine",
+    "/metrics-tls",
     "/metrics-token",
     "/tls",
     "/tls-client-ca",

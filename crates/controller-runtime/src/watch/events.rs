@@ -21,8 +21,31 @@ const UNKNOWN_KIND_PAUSE: Duration = Duration::from_secs(120);
 /// cannot do without: its CRD is about to be installed.
 const AWAITED_KIND_PAUSE: Duration = Duration::from_secs(5);
 
+/// First pause while the API server does not know a kind whose CRD was just seen; it doubles up to
+/// [`UNKNOWN_KIND_PAUSE`], for a CRD that does not serve the version we speak.
+const ANNOUNCED_KIND_PAUSE: Duration = Duration::from_millis(100);
+
 /// A watch that has not failed for this long starts again with short pauses.
 const CALM: Duration = Duration::from_secs(120);
+
+/// What is expected of a kind that the API server does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expectation {
+    /// The controller cannot do without it: its CRD is about to be installed.
+    Awaited,
+    /// It may be absent for ever.
+    Optional,
+    /// Its CRD exists: it is served in a moment, or not in our version.
+    Announced,
+}
+
+/// What a watch hears.
+pub(super) enum Heard<T> {
+    /// An event of the collection.
+    Event(Event<T>),
+    /// The API server does not know the kind; it is asked again after a pause.
+    UnknownKind,
+}
 
 /// Events of one collection, without end. A failed watch pauses with jitter
 /// and goes on where it was; failures are logged when they begin.
@@ -35,41 +58,68 @@ pub(super) fn events<T>(
 where
     T: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
+    let expectation = if optional {
+        Expectation::Optional
+    } else {
+        Expectation::Awaited
+    };
+    heard(name, api, config, expectation).filter_map(async |heard| match heard {
+        Heard::Event(event) => Some(event),
+        Heard::UnknownKind => None,
+    })
+}
+
+/// As [`events`], and tells too when the API server does not know the kind.
+pub(super) fn heard<T>(
+    name: String,
+    api: Api<T>,
+    config: Config,
+    expectation: Expectation,
+) -> impl Stream<Item = Heard<T>> + Send
+where
+    T: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
     let watcher = watcher::watcher(api, config).boxed();
-    stream::unfold(
-        (watcher, Pauses::new(name, optional)),
-        |(mut watcher, mut pauses)| async move {
-            loop {
-                match watcher.next().await? {
-                    Ok(event) => return Some((event, (watcher, pauses))),
-                    Err(error) => pauses.pause_after(&error).await,
-                }
+    let state = (watcher, Pauses::new(name, expectation), None);
+    stream::unfold(state, |(mut watcher, mut pauses, mut failure)| async move {
+        loop {
+            if let Some(failure) = failure.take() {
+                pauses.pause_after(&failure).await;
             }
-        },
-    )
+            match watcher.next().await? {
+                Ok(event) => return Some((Heard::Event(event), (watcher, pauses, None))),
+                Err(error) if is_unknown_kind(&error) => {
+                    return Some((Heard::UnknownKind, (watcher, pauses, Some(error))));
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+    })
 }
 
 struct Pauses {
     name: String,
-    optional: bool,
+    expectation: Expectation,
     backoff: ExponentialBackoff,
+    announced: ExponentialBackoff,
     last_failure: Option<Instant>,
 }
 
 impl Pauses {
-    fn new(name: String, optional: bool) -> Self {
+    fn new(name: String, expectation: Expectation) -> Self {
         Self {
             name,
-            optional,
-            backoff: Self::fresh(),
+            expectation,
+            backoff: Self::fresh(PAUSES),
+            announced: Self::fresh((ANNOUNCED_KIND_PAUSE, UNKNOWN_KIND_PAUSE)),
             last_failure: None,
         }
     }
 
-    fn fresh() -> ExponentialBackoff {
+    fn fresh((shortest, longest): (Duration, Duration)) -> ExponentialBackoff {
         ExponentialBuilder::default()
-            .with_min_delay(PAUSES.0)
-            .with_max_delay(PAUSES.1)
+            .with_min_delay(shortest)
+            .with_max_delay(longest)
             .with_jitter()
             .without_max_times()
             .build()
@@ -80,19 +130,23 @@ impl Pauses {
             .last_failure
             .is_none_or(|last| last.elapsed() > CALM + UNKNOWN_KIND_PAUSE);
         if calm {
-            self.backoff = Self::fresh();
+            self.backoff = Self::fresh(PAUSES);
         }
-        let expected = is_expired(error);
+        let unknown = is_unknown_kind(error);
+        let expected = is_expired(error) || unknown && self.expectation == Expectation::Announced;
         if calm && !expected {
             tracing::warn!(watch = self.name, error = %describe(error), "the watch failed and is tried again");
         } else {
             tracing::debug!(watch = self.name, error = %describe(error), "the watch failed again");
         }
         let pause = self.backoff.next().unwrap_or(PAUSES.1);
-        let pause = match (is_unknown_kind(error), self.optional) {
-            (true, true) => UNKNOWN_KIND_PAUSE.mul_f64(0.75 + 0.5 * crate::backoff::random()),
-            (true, false) => pause.min(AWAITED_KIND_PAUSE),
-            (false, _) => pause,
+        let pause = match self.expectation {
+            _ if !unknown => pause,
+            Expectation::Awaited => pause.min(AWAITED_KIND_PAUSE),
+            Expectation::Optional => {
+                UNKNOWN_KIND_PAUSE.mul_f64(0.75 + 0.5 * crate::backoff::random())
+            }
+            Expectation::Announced => self.announced.next().unwrap_or(UNKNOWN_KIND_PAUSE),
         };
         tokio::time::sleep(pause).await;
         self.last_failure = Some(Instant::now());

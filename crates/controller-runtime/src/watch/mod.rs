@@ -5,12 +5,16 @@ pub(crate) mod cache;
 mod cache_tests;
 mod events;
 pub(crate) mod guard;
+mod installable;
+#[cfg(test)]
+mod installable_tests;
 mod metadata;
 mod references;
 #[cfg(test)]
 mod stream_tests;
 mod watched;
 
+pub use installable::Installable;
 pub use metadata::{cluster_metadata_triggers, metadata_triggers, reference_triggers};
 pub use references::References;
 pub use watched::{Primaries, Primary, Watched};

@@ -24,9 +24,9 @@ use crate::{Context, Readiness, kinds::Readable};
 /// A store of objects of one kind across the scope of the process. Cheap to
 /// clone. It fills while its stream of triggers is polled by [`crate::run`].
 pub struct Watched<K> {
-    client: Client,
-    cache: Arc<Cache<K>>,
-    synced: Readiness,
+    pub(super) client: Client,
+    pub(super) cache: Arc<Cache<K>>,
+    pub(super) synced: Readiness,
 }
 
 /// The store of primaries, readable by the reconciler.

@@ -6,17 +6,16 @@ use std::collections::BTreeMap;
 use api_types::DittoServer;
 use controller_runtime::{Context, Scope};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::ResourceAttributes;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::{ListParams, PostParams};
+use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use resources::Instance;
 
 use super::{ObserveError, Observed, failed};
 use crate::claims::{ClaimState, Growing, Judged, class_of, judge};
+use crate::rights;
 
 /// What is known of a StorageClass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,26 +179,13 @@ pub async fn may_read_classes(context: &Context) -> Result<bool, kube::Error> {
     if context.scope == Scope::Cluster {
         return Ok(true);
     }
-    let api: Api<SelfSubjectAccessReview> = Api::all(context.client.clone());
-    for verb in ["get", "list", "watch"] {
-        let review = SelfSubjectAccessReview {
-            spec: SelfSubjectAccessReviewSpec {
-                resource_attributes: Some(ResourceAttributes {
-                    group: Some("storage.k8s.io".to_owned()),
-                    resource: Some("storageclasses".to_owned()),
-                    verb: Some(verb.to_owned()),
-                    ..ResourceAttributes::default()
-                }),
-                ..SelfSubjectAccessReviewSpec::default()
-            },
-            ..SelfSubjectAccessReview::default()
-        };
-        let answer = api.create(&PostParams::default(), &review).await?;
-        if !answer.status.is_some_and(|status| status.allowed) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let reads = ["get", "list", "watch"].map(|verb| ResourceAttributes {
+        group: Some("storage.k8s.io".to_owned()),
+        resource: Some("storageclasses".to_owned()),
+        verb: Some(verb.to_owned()),
+        ..ResourceAttributes::default()
+    });
+    rights::granted(&context.client, reads).await
 }
 
 async fn event(

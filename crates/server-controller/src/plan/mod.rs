@@ -1,6 +1,7 @@
 //! The third step, pure: what every child shall be.
 
 mod deletion;
+mod monitoring;
 mod storage;
 mod template;
 
@@ -13,7 +14,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use percona_bridge::Source;
-use resources::{AdapterPort, Children, Instance};
+use resources::{AdapterPort, Children, Instance, PrometheusRule, ServiceMonitor};
 
 use crate::MANAGER;
 use crate::observe::Observed;
@@ -45,6 +46,8 @@ pub type Wishes = Children<
     Wish<StatefulSet>,
     Wish<PodDisruptionBudget>,
     Wish<NetworkPolicy>,
+    Wish<ServiceMonitor>,
+    Wish<PrometheusRule>,
 >;
 
 /// What shall become of our finalizer.
@@ -93,6 +96,8 @@ impl Plan {
                 stateful_set: Wish::Leave,
                 budget: Wish::Leave,
                 policy: Wish::Leave,
+                monitor: Wish::Leave,
+                rule: Wish::Leave,
             },
             held_back: false,
             unstick: false,
@@ -177,6 +182,8 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
             Some(policy) => Wish::Apply(Box::new(policy)),
             None => unwanted(observed.live.policy.as_deref(), instance),
         },
+        monitor: monitoring::monitor(observed, instance),
+        rule: monitoring::rule(observed, instance),
     };
     Ok(Plan {
         make: Vec::new(),
@@ -320,6 +327,8 @@ fn only_ours(wishes: Wishes, ours: impl Fn(&str, &str) -> bool) -> Wishes {
         stateful_set,
         budget,
         policy,
+        monitor,
+        rule,
     } = wishes;
     Children {
         config: guard(config, &ours),
@@ -329,6 +338,8 @@ fn only_ours(wishes: Wishes, ours: impl Fn(&str, &str) -> bool) -> Wishes {
         stateful_set: guard(stateful_set, &ours),
         budget: guard(budget, &ours),
         policy: guard(policy, &ours),
+        monitor: guard(monitor, &ours),
+        rule: guard(rule, &ours),
     }
 }
 

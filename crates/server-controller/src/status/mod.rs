@@ -17,10 +17,10 @@ use configgen::PASSWORD_KEY;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use percona_bridge::Source;
-use resources::Instance;
+use resources::{CA_KEY, Instance};
 
 use crate::apply::Applied;
-use crate::observe::{Observed, SecretState};
+use crate::observe::Observed;
 use crate::plan::Plan;
 use crate::validate::Validated;
 
@@ -155,25 +155,12 @@ fn api(visit: Visit<'_>, surroundings: &Surroundings) -> ApiStatus {
         ca_secret_ref: control_plane
             .cert_secret_name
             .as_ref()
-            .filter(|secret| has_ca(visit.observed, &secret.0))
+            .filter(|secret| visit.observed.has_key(&secret.0, CA_KEY) == Some(true))
             .map(|secret| SecretKeyRef::new(secret.0.as_str(), CA_KEY)),
         client_cert_secret_ref: control_plane
             .client_cert_secret_name
             .clone()
             .map(|name| SecretRef { name }),
-    }
-}
-
-/// Key under which cert-manager keeps the CA beside a certificate.
-const CA_KEY: &str = "ca.crt";
-
-fn has_ca(observed: &Observed, secret: &str) -> bool {
-    match observed.secrets.get(secret) {
-        Some(SecretState::Present(secret)) => secret
-            .data
-            .as_ref()
-            .is_some_and(|data| data.contains_key(CA_KEY)),
-        _ => false,
     }
 }
 

@@ -17,13 +17,13 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource, ResourceExt};
-use resources::{Children, Instance};
+use resources::{Children, Instance, ServiceMonitor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::MANAGER;
-use crate::observe::Observed;
+use crate::observe::{Observed, Served};
 use crate::plan::is_paused;
 
 /// The predecessor's back-off counter on the server.
@@ -62,6 +62,8 @@ pub fn is_due(observed: &Observed) -> bool {
         stateful_set,
         budget,
         policy,
+        monitor,
+        rule,
     } = &observed.live;
     is_inherited(&instance, config.as_deref())
         || is_inherited(&instance, headless.as_deref())
@@ -70,6 +72,8 @@ pub fn is_due(observed: &Observed) -> bool {
         || is_inherited(&instance, stateful_set.as_deref())
         || is_inherited(&instance, budget.as_deref())
         || is_inherited(&instance, policy.as_deref())
+        || is_inherited(&instance, monitor.as_deref())
+        || is_inherited(&instance, rule.as_deref())
 }
 
 fn is_inherited<K: Resource + Serialize>(instance: &Instance<'_>, live: Option<&K>) -> bool {
@@ -92,7 +96,11 @@ pub async fn run(client: &Client, observed: &Observed) -> Result<(), TakeoverErr
     let Some(instance) = Instance::of(&observed.server) else {
         return Ok(());
     };
-    let steps = Steps { client, instance };
+    let steps = Steps {
+        client,
+        instance,
+        served: observed.served,
+    };
     steps.keep_data().await?;
     steps.hand_over_children().await?;
     steps.hand_over_server().await?;
@@ -107,6 +115,7 @@ pub async fn run(client: &Client, observed: &Observed) -> Result<(), TakeoverErr
 struct Steps<'a> {
     client: &'a Client,
     instance: Instance<'a>,
+    served: Served,
 }
 
 impl Steps<'_> {
@@ -226,6 +235,10 @@ impl Steps<'_> {
         self.hand_over::<Service>(&names::api_service(name)).await?;
         self.hand_over::<Service>(&names::metrics_service(name))
             .await?;
+        if self.served.monitors {
+            self.hand_over::<ServiceMonitor>(&names::service_monitor(name))
+                .await?;
+        }
         self.hand_over::<NetworkPolicy>(&names::baseline_policy(name))
             .await?;
         self.hand_over::<StatefulSet>(&names::stateful_set(name))
