@@ -43,6 +43,7 @@ pub(crate) fn empty(spec: Value) -> Observed {
         live: resources::Children::default(),
         claims: BTreeMap::new(),
         pod: None,
+        orphaned_template: None,
         mount_failure: None,
         secrets,
         storage: crate::observe::StorageFacts::default(),
