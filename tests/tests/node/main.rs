@@ -2,6 +2,7 @@
 
 mod configuration;
 mod images;
+mod restart_table;
 mod restarts;
 mod serving;
 mod steady_state;

@@ -22,7 +22,7 @@ async fn orphan(world: &World) -> Result<()> {
     .await
 }
 
-/// Waits until there is a StatefulSet whose template the pod is of, and which controls it.
+/// Waits until there is a StatefulSet that controls the pod and has nothing to roll out.
 async fn adopted(world: &World) -> Result<()> {
     until("a StatefulSet controls the pod", async || {
         let Some(set) = world.api::<StatefulSet>().get_opt(SERVER).await? else {
@@ -33,7 +33,11 @@ async fn adopted(world: &World) -> Result<()> {
         let controlled = pod.owner_references().iter().any(|owner| owner.uid == uid);
         let status = set.status.unwrap_or_default();
         let seen = status.observed_generation == set.metadata.generation;
-        Ok(if controlled && seen {
+        let revision = pod.labels().get("controller-revision-hash");
+        let rolled_out = pod.metadata.deletion_timestamp.is_none()
+            && revision.is_some()
+            && revision == status.update_revision.as_ref();
+        Ok(if controlled && seen && rolled_out {
             Ok(())
         } else {
             Err(format!("controlled: {controlled}, {status:?}"))
