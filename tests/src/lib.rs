@@ -5,6 +5,7 @@
 //! witness of every request it made.
 
 pub mod audit;
+pub mod certificates;
 pub mod children;
 pub mod cluster;
 pub mod controller;
@@ -14,7 +15,9 @@ pub mod faults;
 pub mod identity;
 pub mod kubectl;
 pub mod namespace;
+pub mod pods;
 pub mod random;
+pub mod release;
 pub mod rest;
 pub mod traffic;
 pub mod wait;

@@ -38,15 +38,100 @@ pub enum Concern {
     Database,
 }
 
+/// The kinds of Secret values that the server process takes. Everything that makes them differ hangs
+/// on this: a new kind does not compile before each is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InputKind {
+    /// The key that signs tokens.
+    TokenKey,
+    /// The password that the administrator's account is made with.
+    AdminPassword,
+    /// A part of the connection to PostgreSQL.
+    DatabaseConnection,
+    /// The API's certificate, or its key.
+    ApiCertificate,
+    /// The CA whose certificates the API asks its clients for.
+    ClientCa,
+    /// The token that the metrics endpoint asks for.
+    MetricsToken,
+    /// The metrics endpoint's certificate, or its key.
+    MetricsCertificate,
+    /// The password for the LDAP directory.
+    LdapPassword,
+    /// The keytab of the server's Kerberos service.
+    ServiceKeytab,
+    /// The Kerberos configuration.
+    Krb5Conf,
+    /// The password of the server's account in the domain.
+    MachinePassword,
+    /// The keytab of the server's account in the domain.
+    MachineKeytab,
+    /// A variable that `spec.pod.env` adds.
+    PodVariable,
+}
+
+impl InputKind {
+    /// Every kind.
+    pub const ALL: [InputKind; 13] = [
+        InputKind::TokenKey,
+        InputKind::AdminPassword,
+        InputKind::DatabaseConnection,
+        InputKind::ApiCertificate,
+        InputKind::ClientCa,
+        InputKind::MetricsToken,
+        InputKind::MetricsCertificate,
+        InputKind::LdapPassword,
+        InputKind::ServiceKeytab,
+        InputKind::Krb5Conf,
+        InputKind::MachinePassword,
+        InputKind::MachineKeytab,
+        InputKind::PodVariable,
+    ];
+
+    /// What it is, for people.
+    pub fn what(self) -> &'static str {
+        match self {
+            InputKind::TokenKey => "the key that signs tokens",
+            InputKind::AdminPassword => "the administrator's first password",
+            InputKind::DatabaseConnection => "the connection to PostgreSQL",
+            InputKind::ApiCertificate => "the API's certificate",
+            InputKind::ClientCa => "the CA of client certificates",
+            InputKind::MetricsToken => "the metrics token",
+            InputKind::MetricsCertificate => "the metrics endpoint's certificate",
+            InputKind::LdapPassword => "the LDAP password",
+            InputKind::ServiceKeytab => "the service keytab",
+            InputKind::Krb5Conf => "krb5.conf",
+            InputKind::MachinePassword => "the machine account's password",
+            InputKind::MachineKeytab => "the machine account's keytab",
+            InputKind::PodVariable => "a variable of pod.env",
+        }
+    }
+
+    /// What a new value costs.
+    pub fn effect(self) -> Effect {
+        match self {
+            InputKind::TokenKey
+            | InputKind::DatabaseConnection
+            | InputKind::ClientCa
+            | InputKind::MetricsToken
+            | InputKind::MetricsCertificate
+            | InputKind::Krb5Conf
+            | InputKind::MachinePassword
+            | InputKind::MachineKeytab
+            | InputKind::PodVariable => Effect::Restart,
+            InputKind::ApiCertificate | InputKind::ServiceKeytab => Effect::HotReload,
+            InputKind::AdminPassword | InputKind::LdapPassword => Effect::FirstStart,
+        }
+    }
+}
+
 /// One value of a Secret that the server process takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// What it is, for people.
-    pub what: &'static str,
+    /// What it is.
+    pub kind: InputKind,
     /// Where it comes from.
     pub reference: SecretKeyRef,
-    /// What a new value costs.
-    pub effect: Effect,
     /// Which condition speaks of it.
     pub concern: Concern,
     /// Whether the server cannot do without it.
@@ -56,11 +141,10 @@ pub struct Input {
 }
 
 impl Input {
-    fn new(what: &'static str, reference: SecretKeyRef, effect: Effect) -> Self {
+    fn new(kind: InputKind, reference: SecretKeyRef) -> Self {
         Input {
-            what,
+            kind,
             reference,
-            effect,
             concern: Concern::Config,
             required: true,
             check: Check::NotEmpty,
@@ -90,19 +174,17 @@ pub fn inputs(server: &str, spec: &DittoServerSpec, source: Option<&Source>) -> 
     let mut inputs = vec![
         // Fewer than 32 characters end the process at start (contract 1.3).
         Input::new(
-            "the key that signs tokens",
+            InputKind::TokenKey,
             jwt.and_then(|jwt| jwt.secret_ref)
                 .unwrap_or_else(|| SecretKeyRef::new(names::jwt_secret(server), JWT_KEY)),
-            Effect::Restart,
         )
         .check(Check::Length(32, 4096)),
         // Other lengths end the first start after the account was made (contract 1.3).
         Input::new(
-            "the administrator's first password",
+            InputKind::AdminPassword,
             admin
                 .and_then(|admin| admin.password_secret_ref)
                 .unwrap_or_else(|| SecretKeyRef::new(names::admin_secret(server), PASSWORD_KEY)),
-            Effect::FirstStart,
         )
         .check(Check::Length(8, 72)),
     ];
@@ -111,9 +193,8 @@ pub fn inputs(server: &str, spec: &DittoServerSpec, source: Option<&Source>) -> 
             concern: Concern::Database,
             required: key.required,
             ..Input::new(
-                "the connection to PostgreSQL",
+                InputKind::DatabaseConnection,
                 SecretKeyRef::new(name.as_str(), key.key),
-                Effect::Restart,
             )
         }));
     }
@@ -121,16 +202,14 @@ pub fn inputs(server: &str, spec: &DittoServerSpec, source: Option<&Source>) -> 
     if let Some(secret) = &control_plane.cert_secret_name {
         for key in ["tls.crt", "tls.key"] {
             inputs.push(Input::new(
-                "the API's certificate",
+                InputKind::ApiCertificate,
                 SecretKeyRef::new(secret.0.as_str(), key),
-                Effect::HotReload,
             ));
         }
         if let Some(secret) = &control_plane.client_ca_secret_name {
             inputs.push(Input::new(
-                "the CA of client certificates",
+                InputKind::ClientCa,
                 SecretKeyRef::new(secret.0.as_str(), "ca.crt"),
-                Effect::Restart,
             ));
         }
     }
@@ -141,11 +220,7 @@ pub fn inputs(server: &str, spec: &DittoServerSpec, source: Option<&Source>) -> 
         .filter(|ldap| ldap.enabled == Some(true))
         .and_then(|ldap| ldap.bind_password_secret_ref)
     {
-        inputs.push(Input::new(
-            "the LDAP password",
-            password,
-            Effect::FirstStart,
-        ));
+        inputs.push(Input::new(InputKind::LdapPassword, password));
     }
     if let Some(kerberos) = kerberos.filter(|kerberos| kerberos.enabled == Some(true)) {
         inputs.extend(kerberos_inputs(kerberos));
@@ -157,13 +232,12 @@ pub fn inputs(server: &str, spec: &DittoServerSpec, source: Option<&Source>) -> 
 /// What the Prometheus endpoint takes, all of it at the start only.
 fn metrics_inputs(metrics: &Metrics) -> impl Iterator<Item = Input> {
     let token = metrics.bearer_token_secret.clone();
-    let token = token.map(|token| Input::new("the metrics token", token, Effect::Restart));
+    let token = token.map(|token| Input::new(InputKind::MetricsToken, token));
     let pair = metrics.cert_secret_name.iter().flat_map(|secret| {
         ["tls.crt", "tls.key"].map(|key| {
             Input::new(
-                "the metrics endpoint's certificate",
+                InputKind::MetricsCertificate,
                 SecretKeyRef::new(secret.0.as_str(), key),
-                Effect::Restart,
             )
         })
     });
@@ -177,9 +251,8 @@ fn variable_inputs(pod: &PodSettings) -> impl Iterator<Item = Input> {
         Some(Input {
             required: selector.optional != Some(true),
             ..Input::new(
-                "a variable of pod.env",
+                InputKind::PodVariable,
                 SecretKeyRef::new(selector.name.as_str(), selector.key.as_str()),
-                Effect::Restart,
             )
             .check(Check::Present)
         })
@@ -192,25 +265,13 @@ fn kerberos_inputs(kerberos: Kerberos) -> Vec<Input> {
         .filter(|account| account.enabled == Some(true))
         .unwrap_or_default();
     [
-        (
-            "the service keytab",
-            kerberos.keytab_secret_ref,
-            Effect::HotReload,
-        ),
-        ("krb5.conf", kerberos.krb5_conf_secret_ref, Effect::Restart),
-        (
-            "the machine account's password",
-            machine.secret_ref,
-            Effect::Restart,
-        ),
-        (
-            "the machine account's keytab",
-            machine.keytab_secret_ref,
-            Effect::Restart,
-        ),
+        (InputKind::ServiceKeytab, kerberos.keytab_secret_ref),
+        (InputKind::Krb5Conf, kerberos.krb5_conf_secret_ref),
+        (InputKind::MachinePassword, machine.secret_ref),
+        (InputKind::MachineKeytab, machine.keytab_secret_ref),
     ]
     .into_iter()
-    .filter_map(|(what, reference, effect)| Some(Input::new(what, reference?, effect)))
+    .filter_map(|(kind, reference)| Some(Input::new(kind, reference?)))
     .collect()
 }
 
@@ -252,9 +313,32 @@ mod tests {
         }));
         let added: Vec<_> = inputs[2..]
             .iter()
-            .map(|input| (input.required, input.effect))
+            .map(|input| (input.required, input.kind.effect()))
             .collect();
         assert_eq!(added, [(true, Effect::Restart), (false, Effect::Restart)]);
+    }
+
+    #[test]
+    fn every_kind_of_input_comes_from_some_spec() {
+        let reference = serde_json::json!({"name": "s", "key": "k"});
+        let mut kinds: Vec<InputKind> = of(serde_json::json!({
+            "storage": {"metadataSize": "1Gi"},
+            "database": {"postgresSecretRef": reference},
+            "controlPlane": {"certSecretName": "cert", "clientCASecretName": "ca"},
+            "metrics": {"enabled": true, "bearerTokenSecret": reference},
+            "identity": {
+                "ldap": {"enabled": true, "url": "ldaps://x", "baseDN": "a", "bindDN": "b", "bindPasswordSecretRef": reference},
+                "kerberos": {"enabled": true, "keytabSecretRef": reference, "krb5ConfSecretRef": reference,
+                    "machineAccount": {"enabled": true, "secretRef": reference, "keytabSecretRef": reference}},
+            },
+            "pod": {"env": [{"name": "A", "valueFrom": {"secretKeyRef": reference}}]},
+        }))
+        .into_iter()
+        .map(|input| input.kind)
+        .collect();
+        kinds.sort();
+        kinds.dedup();
+        assert_eq!(kinds, InputKind::ALL);
     }
 
     #[test]
@@ -284,7 +368,8 @@ mod tests {
                 .iter()
                 .find(|i| i.reference.name.0 == name)
                 .unwrap()
-                .effect
+                .kind
+                .effect()
         };
         assert_eq!(effect("cert"), Effect::HotReload);
         assert_eq!(effect("kt"), Effect::HotReload);

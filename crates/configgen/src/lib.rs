@@ -12,4 +12,4 @@ mod pod_digest;
 
 pub use config_file::{ConfigError, config_file};
 pub use digest::{RestartSpec, restart_digest};
-pub use inputs::{Check, Concern, Effect, Input, JWT_KEY, PASSWORD_KEY, inputs};
+pub use inputs::{Check, Concern, Effect, Input, InputKind, JWT_KEY, PASSWORD_KEY, inputs};

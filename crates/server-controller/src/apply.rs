@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use controller_runtime::apply::{Applied as Written, Applier, ApplyError};
 use controller_runtime::{Watched, Writable};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client};
@@ -165,14 +166,17 @@ pub async fn apply(
         .await,
         // Late, and only when everything that the pod needs is there.
         stateful_set: if failures.is_empty() {
-            write(
-                applier,
-                &watches.stateful_sets,
-                stateful_set,
-                &live.stateful_set,
-                &mut failures,
-            )
-            .await
+            let chosen = around_pod(client, stateful_set, plan).await;
+            match chosen {
+                Ok(wish) => {
+                    let watched = &watches.stateful_sets;
+                    write(applier, watched, &wish, &live.stateful_set, &mut failures).await
+                }
+                Err(error) => {
+                    failures.push(error);
+                    live.stateful_set.clone()
+                }
+            }
         } else {
             live.stateful_set.clone()
         },
@@ -198,6 +202,21 @@ pub async fn apply(
         failures,
         storage,
     }
+}
+
+/// The wish for the StatefulSet, with regard to a pod that lost its own.
+async fn around_pod(
+    client: &Client,
+    wish: &Wish<StatefulSet>,
+    plan: &Plan,
+) -> Result<Wish<StatefulSet>, ApplyError> {
+    Ok(match (wish, &plan.as_it_runs) {
+        (Wish::Apply(wanted), Some(as_it_runs)) => {
+            let chosen = storage::around_pod(client, wanted, as_it_runs).await?;
+            Wish::Apply(Box::new(chosen.clone()))
+        }
+        (wish, _) => wish.clone(),
+    })
 }
 
 async fn write<K: Writable>(

@@ -3,6 +3,7 @@
 //! What cannot be read ends the visit, so that no decision is made from half a picture. The one
 //! exception is a Secret that the API server refuses to show: that is a fact for people.
 
+mod orphan;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,9 @@ use api_types::{DittoServer, names::pod as pod_name};
 use controller_runtime::{Readable, Watched};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Event, PersistentVolumeClaim, Pod, PodTemplateSpec, Secret, Service,
+};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
@@ -73,6 +76,8 @@ pub struct Observed {
     pub claims: BTreeMap<Volume, Arc<PersistentVolumeClaim>>,
     /// Its pod, if it exists.
     pub pod: Option<Arc<Pod>>,
+    /// What the pod is made of, where its StatefulSet is gone and the pod was left behind.
+    pub orphaned_template: Option<PodTemplateSpec>,
     /// What the kubelet says about a volume that it cannot mount; asked only after some patience.
     pub mount_failure: Option<String>,
     /// The Secrets that it refers to, by name.
@@ -139,6 +144,13 @@ pub async fn observe(
         }
         _ => None,
     };
+    let orphaned_template = match Instance::of(&server) {
+        Some(instance) => {
+            let set = live.stateful_set.as_deref();
+            orphan::template(client, &instance, set, pod.as_deref()).await?
+        }
+        None => None,
+    };
     let mut names = secret_names(&server);
     if leaving {
         names.push(names::admin_secret(&name));
@@ -150,6 +162,7 @@ pub async fn observe(
         served,
         claims,
         pod,
+        orphaned_template,
         mount_failure,
         secrets,
         storage: StorageFacts::default(),

@@ -33,6 +33,8 @@ pub fn cluster_role() -> ClusterRole {
         rule("", &["services"], READ_APPLY_DELETE),
         // Claim templates cannot be changed, so a StatefulSet whose claims have grown is replaced.
         rule("apps", &["statefulsets"], READ_APPLY_DELETE),
+        // What a pod runs that lost its StatefulSet in between.
+        rule("apps", &["controllerrevisions"], &["get"]),
         rule("policy", &["poddisruptionbudgets"], READ_APPLY),
         rule("networking.k8s.io", &["networkpolicies"], READ_APPLY_DELETE),
         // Listed and watched as metadata; values are read by name. Made once, never written over;

@@ -44,6 +44,7 @@ pub(crate) fn empty(spec: Value) -> Observed {
         served: crate::observe::Served::default(),
         claims: BTreeMap::new(),
         pod: None,
+        orphaned_template: None,
         mount_failure: None,
         secrets,
         storage: crate::observe::StorageFacts::default(),

@@ -145,7 +145,8 @@ fn judge(observed: &Observed, instance: &Instance<'_>, input: &Input, judged: &m
                     Reason::SecretMissing,
                     format!(
                         "Secret {name} is missing: create it with the key {} ({}).",
-                        input.reference.key, input.what
+                        input.reference.key,
+                        input.kind.what()
                     ),
                 ),
                 None => {}
@@ -167,7 +168,8 @@ fn judge(observed: &Observed, instance: &Instance<'_>, input: &Input, judged: &m
                 Reason::SecretKeyMissing,
                 format!(
                     "Secret {name} has no key {}: add it ({}).",
-                    input.reference.key, input.what
+                    input.reference.key,
+                    input.kind.what()
                 ),
             );
         }
@@ -178,14 +180,15 @@ fn judge(observed: &Observed, instance: &Instance<'_>, input: &Input, judged: &m
             Reason::SecretInvalid,
             format!(
                 "Key {} of Secret {name} ({}) {flaw}.",
-                input.reference.key, input.what
+                input.reference.key,
+                input.kind.what()
             ),
         );
     }
     if is_jwt(instance, input) {
         judged.jwt = Some(value.clone());
     }
-    if input.effect == Effect::Restart {
+    if input.kind.effect() == Effect::Restart {
         judged
             .restart
             .insert(format!("{name}/{}", input.reference.key), value);

@@ -1,31 +1,10 @@
 //! An upgrade of the operator alone restarts nobody.
 
-use anyhow::{Context, Result, ensure};
-use cluster_tests::{Child, Controller, Outcome, Pods, SERVER, World, scenario, until};
-use kube::api::{DynamicObject, Patch, PatchParams};
+use anyhow::ensure;
+use cluster_tests::release::{OLDER_GRACE_PERIOD, older_release};
+use cluster_tests::{Child, Controller, Outcome, Pods, scenario, until};
+use kube::api::DynamicObject;
 use serde_json::{Value, json};
-
-/// Applies the StatefulSet as an older release of the operator would have left it: another pod
-/// template for the same restart digest, recorded as that release's rendering.
-async fn older_release(world: &World) -> Result<DynamicObject> {
-    let live = world.child(Child::StatefulSet).await?;
-    let mut older = controller_runtime::apply::extract(
-        &serde_json::to_value(&live)?,
-        server_controller::MANAGER,
-        None,
-    )
-    .context("nothing of the StatefulSet is ours")?;
-    older["spec"]["template"]["spec"]["containers"][0]["terminationMessagePolicy"] =
-        "FallbackToLogsOnError".into();
-    older["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 41.into();
-    let rendering = resources::rendering(&older["spec"]["template"]);
-    older["metadata"]["annotations"]["dittofs.io/rendering"] = rendering.into();
-    let parameters = PatchParams::apply(server_controller::MANAGER).force();
-    Ok(world
-        .objects(&Child::StatefulSet.resource())
-        .patch(SERVER, &parameters, &Patch::Apply(older))
-        .await?)
-}
 
 fn grace_period(set: &DynamicObject) -> Option<i64> {
     set.data
@@ -57,7 +36,7 @@ fn an_older_rendering_stays_until_the_next_real_restart() -> Outcome {
             cluster_tests::audit::listed(&writes)
         );
         ensure!(
-            grace_period(&world.child(Child::StatefulSet).await?) == Some(41),
+            grace_period(&world.child(Child::StatefulSet).await?) == Some(OLDER_GRACE_PERIOD),
             "the older rendering is gone"
         );
 

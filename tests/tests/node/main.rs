@@ -2,8 +2,12 @@
 
 mod configuration;
 mod images;
+mod inputs;
+mod restart_table;
 mod restarts;
 mod serving;
 mod steady_state;
 mod stopping;
 mod storage;
+mod tls;
+mod upgrades;

@@ -1,43 +1,13 @@
 //! A restart costs clients their sessions: which changes bring one, and which never do.
 
 use anyhow::{Context, Result, ensure};
+use cluster_tests::pods::PodLog;
 use cluster_tests::rest::Rest;
 use cluster_tests::{Controller, Outcome, Pods, SERVER, World, scenario, until};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch};
-use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Every pod that the namespace ever had, by UID, from a watch.
-#[derive(Clone, Default)]
-struct PodLog(Arc<Mutex<BTreeSet<String>>>);
-
-impl PodLog {
-    fn watch(world: &World) -> Self {
-        use futures::StreamExt;
-        let seen = Self::default();
-        let pods = world.api::<Pod>();
-        let keep = seen.clone();
-        tokio::spawn(async move {
-            let mut changes =
-                std::pin::pin!(watcher(pods, watcher::Config::default()).applied_objects());
-            while let Some(Ok(pod)) = changes.next().await {
-                keep.0
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .extend(pod.uid());
-            }
-        });
-        seen
-    }
-
-    fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-}
 
 async fn pod_uid(world: &World) -> Result<String> {
     let pods = world.api::<Pod>().list(&ListParams::default()).await?;
@@ -95,7 +65,11 @@ fn a_new_token_key_restarts_the_server_exactly_once() -> Outcome {
             .await?;
         controller.quiet().await?;
         Rest::of(world).await?.ready().await?;
-        ensure!(pods.count() == 2, "{} pods instead of two", pods.count());
+        ensure!(
+            pods.count(SERVER) == 2,
+            "{} pods instead of two",
+            pods.count(SERVER)
+        );
         Ok(())
     })
 }

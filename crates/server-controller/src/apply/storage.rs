@@ -104,6 +104,23 @@ async fn grow(
     }
 }
 
+/// The StatefulSet that is made for a pod that lost its own: `wanted`, unless that would restart the
+/// pod. Then it is `as_it_runs`, and what is wanted waits for the next real restart.
+///
+/// # Errors
+/// When the API server does not say what it would make of `wanted`.
+pub(super) async fn around_pod<'p>(
+    client: &Client,
+    wanted: &'p StatefulSet,
+    as_it_runs: &'p StatefulSet,
+) -> Result<&'p StatefulSet, ApplyError> {
+    Ok(if rehearse(client, wanted, as_it_runs).await? {
+        wanted
+    } else {
+        as_it_runs
+    })
+}
+
 /// Whether the API server would make of `successor` the pod template that `live` has, defaults and
 /// the work of admission plugins included: then the pod stays as it is. Nothing is stored.
 async fn rehearse(

@@ -21,6 +21,7 @@ use crate::observe::Observed;
 use crate::status::{rollout, trouble::trouble};
 use crate::validate::{Generated, Validated};
 pub use deletion::Deletion;
+pub(crate) use storage::is_orphan;
 pub use storage::{ClaimTemplates, Growth};
 use template::Rendered;
 
@@ -70,6 +71,9 @@ pub struct Plan {
     pub children: Wishes,
     /// A newer rendering of the pod waits for the next restart.
     pub held_back: bool,
+    /// The StatefulSet for a pod that lost its own, as that pod runs: it takes the place of the wanted
+    /// one where that would restart the pod.
+    pub as_it_runs: Option<Box<StatefulSet>>,
     /// The pod is stuck in a revision that is not wanted any more and shall go.
     pub unstick: bool,
     /// The claims that shall grow.
@@ -100,6 +104,7 @@ impl Plan {
                 rule: Wish::Leave,
             },
             held_back: false,
+            as_it_runs: None,
             unstick: false,
             grow: Vec::new(),
             claim_templates: ClaimTemplates::Settled,
@@ -159,11 +164,14 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
     let Rendered {
         config,
         template,
+        as_it_runs,
         held_back,
     } = rendered;
     let stateful_set = template
         .filter(|_| !is_leaving(observed))
         .map(|template| stateful_set(observed, instance, template));
+    let as_it_runs =
+        as_it_runs.map(|template| Box::new(self::stateful_set(observed, instance, template)));
     let metrics = resources::metrics_service(instance);
     let wishes = Children {
         config: config.map_or(Wish::Leave, |config| Wish::Apply(Box::new(config))),
@@ -189,6 +197,7 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
         make: Vec::new(),
         children: only_ours(wishes, ours),
         held_back,
+        as_it_runs,
         unstick: is_stuck(observed, instance),
         grow: storage::growths(observed, instance),
         finalizer: finalizer(observed, instance, &claim_templates),

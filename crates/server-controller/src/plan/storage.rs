@@ -134,7 +134,7 @@ pub(super) fn is_bereft(observed: &Observed, instance: &Instance<'_>) -> bool {
 }
 
 /// Whether `pod` is this server's and nobody controls it.
-pub(super) fn is_orphan(pod: &Pod, instance: &Instance<'_>) -> bool {
+pub(crate) fn is_orphan(pod: &Pod, instance: &Instance<'_>) -> bool {
     let controlled = pod
         .owner_references()
         .iter()
@@ -277,6 +277,38 @@ mod tests {
         assert_eq!(plan.children.stateful_set, Wish::Leave);
         assert_eq!(plan.claim_templates, ClaimTemplates::Settled);
         assert_eq!(plan.finalizer, Finalizer::Add);
+    }
+
+    /// A grown server whose StatefulSet is gone, with what the pod left behind runs.
+    fn orphaned() -> Observed {
+        let mut world = grown();
+        let set = StatefulSet::clone(world.live.stateful_set.as_ref().unwrap());
+        let mut template = set.spec.unwrap().template;
+        template.spec.as_mut().unwrap().enable_service_links = Some(true);
+        world.orphaned_template = Some(template);
+        world.live.stateful_set = None;
+        world
+    }
+
+    #[test]
+    fn an_orphaned_pod_gets_a_set_for_what_it_runs_until_something_asks_for_a_restart() {
+        let world = orphaned();
+        let as_it_runs = planned(&world).as_it_runs.expect("a set for the pod");
+        let spec = as_it_runs.spec.unwrap();
+        assert_eq!(Some(spec.template), world.orphaned_template);
+        let restarted = respecified(world, |spec| spec.image = "other:1".to_owned());
+        assert_eq!(planned(&restarted).as_it_runs, None);
+    }
+
+    #[test]
+    fn an_orphaned_pod_gets_a_set_although_an_input_is_missing() {
+        let mut world = orphaned();
+        let refused = crate::observe::SecretState::Refused(String::new());
+        world.secrets.insert("files-jwt-secret".to_owned(), refused);
+        let Wish::Apply(set) = planned(&world).children.stateful_set else {
+            panic!("applied")
+        };
+        assert_eq!(Some(set.spec.unwrap().template), world.orphaned_template);
     }
 
     #[test]

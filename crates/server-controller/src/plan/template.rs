@@ -5,6 +5,8 @@
 //! - while an input is missing: nothing is known that would justify a restart;
 //! - while the restart digest is the same and the live rendering is one that we wrote: a new
 //!   release of the operator waits for the next real restart.
+//!
+//! A pod whose StatefulSet is gone tells by its revision what the live rendering was.
 
 use api_types::annotations::{RENDERING, RESTART_DIGEST};
 use api_types::names::Volume;
@@ -30,6 +32,8 @@ pub(super) struct Rendered {
     pub(super) config: Option<ConfigMap>,
     /// `None`: there is no StatefulSet yet, and there shall be none.
     pub(super) template: Option<Template>,
+    /// What a pod without a StatefulSet runs, where nothing asks for a restart.
+    pub(super) as_it_runs: Option<Template>,
     pub(super) held_back: bool,
 }
 
@@ -46,10 +50,15 @@ pub(super) fn render(
         .any(|conflict| conflict.kind == "ConfigMap");
     let digest = validated.digest.as_deref().filter(|_| !foreign_config);
     let (Some(source), Some(digest)) = (usable(validated), digest) else {
-        let template = live.map(|live| live.template);
+        // Without its inputs a pod that lost its StatefulSet gets one for what it runs.
+        let template = match live {
+            Some(live) => Some(live.template),
+            None => orphaned(observed)?,
+        };
         return Ok(Rendered {
             config: None,
             template,
+            as_it_runs: None,
             held_back: false,
         });
     };
@@ -68,14 +77,31 @@ pub(super) fn render(
         return Ok(Rendered {
             config: Some(config(kept.unwrap_or(text))),
             template: Some(live.template),
+            as_it_runs: None,
             held_back,
         });
     }
+    let as_it_runs = orphaned(observed)?
+        .filter(|left| annotation(&left.pod, RESTART_DIGEST).as_deref() == Some(digest));
+    let kept = match &as_it_runs {
+        Some(_) => live_text(observed, digest)?,
+        None => None,
+    };
     Ok(Rendered {
-        config: Some(config(text)),
+        config: Some(config(kept.unwrap_or(text))),
         template: Some(Template { pod, rendering }),
+        as_it_runs,
         held_back: false,
     })
+}
+
+/// The template that a pod without a StatefulSet runs.
+fn orphaned(observed: &Observed) -> Result<Option<Template>, PlanError> {
+    let Some(pod) = observed.orphaned_template.clone() else {
+        return Ok(None);
+    };
+    let rendering = rendering(&serde_json::to_value(&pod)?);
+    Ok(Some(Template { pod, rendering }))
 }
 
 /// The claims that the pod mounts: those of a live StatefulSet, else those that the spec asks for.

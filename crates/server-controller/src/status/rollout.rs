@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use super::{Visit, trouble};
 
 /// Label by which the StatefulSet controller marks a pod's revision.
-const REVISION: &str = "controller-revision-hash";
+pub(crate) const REVISION: &str = "controller-revision-hash";
 
 /// Whether `pod` is of the revision that `set` is being updated to; `None` while the StatefulSet
 /// controller has not seen the latest template.
