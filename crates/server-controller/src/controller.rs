@@ -85,9 +85,11 @@ impl Reconcile for ServerController {
 
         let now = Timestamp::now();
         let observed = observe::observe(&self.client, &self.watches, server, now).await?;
-        if takeover::is_due(&observed) {
-            takeover::run(&self.client, &observed).await?;
+        if takeover::is_suspected(&observed) && takeover::run(&self.client, &observed).await? {
             return Ok(Outcome::WaitFor(FRESH_LOOK));
+        }
+        if plan::is_leaving_by_steps(&observed.server) {
+            takeover::protect(&self.client, &observed).await?;
         }
         let observed = self.settle_finalizer(observed).await?;
         let (observed, plan) = self.settle_secrets(observed).await?;

@@ -201,6 +201,11 @@ pub fn is_held(server: &DittoServer) -> bool {
         .any(|name| name == FINALIZER)
 }
 
+/// Whether `server` is being deleted and our finalizer holds it up.
+pub fn is_leaving_by_steps(server: &DittoServer) -> bool {
+    server.metadata.deletion_timestamp.is_some() && is_held(server)
+}
+
 /// The finalizer is needed while the data shall go with the server, and while its pod is without a
 /// StatefulSet, with which it would go otherwise.
 fn finalizer(
