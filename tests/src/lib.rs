@@ -5,6 +5,7 @@
 //! witness of every request it made.
 
 pub mod audit;
+pub mod belongings;
 pub mod children;
 pub mod cluster;
 pub mod controller;
@@ -14,6 +15,8 @@ pub mod faults;
 pub mod identity;
 pub mod kubectl;
 pub mod namespace;
+pub mod pod_log;
+pub mod predecessor;
 pub mod random;
 pub mod rest;
 pub mod traffic;
@@ -24,5 +27,6 @@ pub use children::Child;
 pub use cluster::Cluster;
 pub use controller::Controller;
 pub use namespace::Pods;
+pub use pod_log::PodLog;
 pub use wait::until;
 pub use world::{Outcome, SERVER, World, scenario};

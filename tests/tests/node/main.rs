@@ -7,3 +7,4 @@ mod serving;
 mod steady_state;
 mod stopping;
 mod storage;
+mod takeover;

@@ -2,42 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use cluster_tests::rest::Rest;
-use cluster_tests::{Controller, Outcome, Pods, SERVER, World, scenario, until};
+use cluster_tests::{Controller, Outcome, PodLog, Pods, SERVER, World, scenario, until};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch};
-use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Every pod that the namespace ever had, by UID, from a watch.
-#[derive(Clone, Default)]
-struct PodLog(Arc<Mutex<BTreeSet<String>>>);
-
-impl PodLog {
-    fn watch(world: &World) -> Self {
-        use futures::StreamExt;
-        let seen = Self::default();
-        let pods = world.api::<Pod>();
-        let keep = seen.clone();
-        tokio::spawn(async move {
-            let mut changes =
-                std::pin::pin!(watcher(pods, watcher::Config::default()).applied_objects());
-            while let Some(Ok(pod)) = changes.next().await {
-                keep.0
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .extend(pod.uid());
-            }
-        });
-        seen
-    }
-
-    fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-}
 
 async fn pod_uid(world: &World) -> Result<String> {
     let pods = world.api::<Pod>().list(&ListParams::default()).await?;
