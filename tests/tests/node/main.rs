@@ -1,6 +1,7 @@
 //! What the operator does with real pods of the real server, on a real kubelet.
 
 mod configuration;
+mod crashes;
 mod images;
 mod restarts;
 mod serving;

@@ -52,7 +52,7 @@ pub(super) fn renamed(live: &Value, uid: &str, predecessors: &[String]) -> Optio
             any = true;
         }
     }
-    any.then(|| Value::Array(after))
+    any.then_some(Value::Array(after))
 }
 
 /// The managedFields of a server after the hand-over of every entry for its status: nobody but an
@@ -66,7 +66,7 @@ pub(super) fn of_server(live: &Value) -> Option<Value> {
         .cloned()
         .collect();
     let handed_over = hand_over(&kept, |entry| is_update(entry, "status"));
-    handed_over.or_else(|| (!predecessors.is_empty()).then(|| Value::Array(kept)))
+    handed_over.or_else(|| (!predecessors.is_empty()).then_some(Value::Array(kept)))
 }
 
 /// `predecessors`, and who put the owner reference to `uid` there.
