@@ -83,6 +83,14 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Whether the API server took the deletion of an object.
+    #[must_use]
+    pub fn is_deletion(&self) -> bool {
+        (200..300).contains(&self.code) && self.verb == "delete"
+    }
+}
+
 impl std::fmt::Display for Entry {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(

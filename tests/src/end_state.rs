@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use api_types::DittoServer;
 use kube::ResourceExt;
-use kube::api::{DynamicObject, ListParams};
+use kube::api::{ApiResource, DynamicObject, ListParams};
 use serde_json::{Map, Value, json};
 
 use crate::children::kinds;
@@ -20,10 +21,11 @@ impl EndState {
     /// # Errors
     /// When it cannot be read.
     pub async fn of(world: &World) -> Result<Self> {
-        let server = world.server().await?;
+        let servers = ApiResource::erase::<DittoServer>(&());
+        let server = world.objects(&servers).get_opt(SERVER).await?;
         let names = Names {
             namespace: world.namespace.clone(),
-            uid: server.uid().unwrap_or_default(),
+            uid: server.as_ref().and_then(ResourceExt::uid),
             digest: digest(world).await?,
         };
         let mut found = BTreeMap::new();
@@ -38,9 +40,13 @@ impl EndState {
                 }
             }
         }
-        let mut status = serde_json::to_value(&server.status)?;
-        forget(&mut status, &["lastTransitionTime", "uid"]);
-        found.insert("DittoServer status".to_owned(), names.hidden_in(status)?);
+        if let Some(mut server) = server {
+            let mut status = server.data["status"].take();
+            forget(&mut status, &["lastTransitionTime", "uid"]);
+            found.insert("DittoServer status".to_owned(), names.hidden_in(status)?);
+            let server = names.hidden_in(normalised("DittoServer", server)?)?;
+            found.insert("DittoServer".to_owned(), server);
+        }
         Ok(EndState(found))
     }
 
@@ -104,6 +110,16 @@ pub fn normalised(kind: &str, object: DynamicObject) -> Result<Value> {
                 spec.insert(address.to_owned(), "…".into());
             }
         }
+        for port in spec
+            .get_mut("ports")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            if !port["nodePort"].is_null() {
+                port["nodePort"] = "…".into();
+            }
+        }
     }
     Ok(json!({
         "labels": meta.labels,
@@ -137,7 +153,7 @@ fn forget(value: &mut Value, fields: &[&str]) {
 /// Text that differs from run to run and is part of other text.
 struct Names {
     namespace: String,
-    uid: String,
+    uid: Option<String>,
     digest: Option<String>,
 }
 
@@ -145,9 +161,10 @@ impl Names {
     fn hidden_in(&self, mut value: Value) -> Result<Value> {
         // It is made of the digest, among others.
         rendering(&mut value);
-        let mut text = serde_json::to_string(&value)?
-            .replace(&self.uid, "<uid of the server>")
-            .replace(&self.namespace, "<namespace>");
+        let mut text = serde_json::to_string(&value)?.replace(&self.namespace, "<namespace>");
+        if let Some(uid) = &self.uid {
+            text = text.replace(uid, "<uid of the server>");
+        }
         if let Some(digest) = &self.digest {
             text = text.replace(digest, "<digest>");
         }

@@ -5,6 +5,7 @@
 //! witness of every request it made.
 
 pub mod audit;
+pub mod belongings;
 pub mod certificates;
 pub mod children;
 pub mod cluster;
@@ -15,7 +16,9 @@ pub mod faults;
 pub mod identity;
 pub mod kubectl;
 pub mod namespace;
+pub mod pod_log;
 pub mod pods;
+pub mod predecessor;
 pub mod random;
 pub mod release;
 pub mod rest;
@@ -27,5 +30,6 @@ pub use children::Child;
 pub use cluster::Cluster;
 pub use controller::Controller;
 pub use namespace::Pods;
+pub use pod_log::PodLog;
 pub use wait::until;
 pub use world::{Outcome, SERVER, World, scenario};

@@ -382,7 +382,7 @@ impl World {
     }
 
     /// What a person would look at after a failure.
-    async fn report(&self) -> String {
+    pub(crate) async fn report(&self) -> String {
         let servers = self
             .api::<DittoServer>()
             .list(&kube::api::ListParams::default())

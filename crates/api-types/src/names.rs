@@ -27,6 +27,11 @@ pub fn early_admin_secret(server: &str) -> String {
     format!("{server}-admin-credentials")
 }
 
+/// Secret in which the Go operator kept its own account and its tokens.
+pub fn predecessor_account_secret(server: &str) -> String {
+    format!("{server}-operator-credentials")
+}
+
 /// Database cluster of a server with a managed database.
 pub fn managed_database(server: &str) -> String {
     format!("{server}-postgres")

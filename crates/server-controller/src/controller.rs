@@ -85,11 +85,16 @@ impl Reconcile for ServerController {
 
         let now = Timestamp::now();
         let observed = observe::observe(&self.client, &self.watches, server, now).await?;
-        if takeover::is_due(&observed) {
-            takeover::run(&self.client, &observed).await?;
+        if takeover::is_suspected(&observed) && takeover::run(&self.client, &observed).await? {
             return Ok(Outcome::WaitFor(FRESH_LOOK));
         }
-        let observed = self.settle_finalizer(observed).await?;
+        if plan::is_leaving_by_steps(&observed.server) {
+            takeover::protect(&self.client, &observed).await?;
+        }
+        let Some(observed) = self.settle_server(observed).await? else {
+            // The watch tells of its end in a moment.
+            return Ok(Outcome::WaitFor(FRESH_LOOK));
+        };
         let (observed, plan) = self.settle_secrets(observed).await?;
         let validated = validate::validate(&observed)?;
         let applied =
@@ -199,14 +204,19 @@ impl ServerController {
     }
 
     /// Sets the finalizer where something must be done at the deletion, before anything else: then
-    /// nothing that needs it exists without it.
-    async fn settle_finalizer(&self, mut observed: Observed) -> anyhow::Result<Observed> {
+    /// nothing that needs it exists without it. `None` when the server turns out to be gone.
+    async fn settle_server(&self, mut observed: Observed) -> anyhow::Result<Option<Observed>> {
         let plan = plan::plan(&observed, &validate::validate(&observed)?)?;
+        if plan.restores(&observed)
+            && !observe::still_wanted(&self.client, &observed.server).await?
+        {
+            return Ok(None);
+        }
         if plan.finalizer == Finalizer::Add {
             let servers = &self.watches.servers;
             observed.server = finalizer::set(&self.client, servers, &observed.server, true).await?;
         }
-        Ok(observed)
+        Ok(Some(observed))
     }
 
     /// Takes one step of a deletion; once nothing else is left, the finalizer goes. What is waited

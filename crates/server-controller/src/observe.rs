@@ -173,6 +173,23 @@ pub async fn observe(
     Ok(observed)
 }
 
+/// Whether `server` still exists and is not being deleted, asked now: the stores hear of a deletion a
+/// moment later, and what is made meanwhile would be left over.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn still_wanted(client: &Client, server: &DittoServer) -> Result<bool, ObserveError> {
+    let (namespace, name) = identity(server);
+    let api: Api<DittoServer> = Api::namespaced(client.clone(), &namespace);
+    let found = api
+        .get_metadata_opt(&name)
+        .await
+        .map_err(failed("the server"))?;
+    Ok(found.is_some_and(|found| {
+        found.metadata.uid == server.metadata.uid && found.metadata.deletion_timestamp.is_none()
+    }))
+}
+
 /// Which claims are looked up by name when the store has none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LookUp {

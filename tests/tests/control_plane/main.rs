@@ -15,4 +15,5 @@ mod settings;
 mod shipped;
 mod steady_state;
 mod storage;
+mod takeover;
 mod violations;

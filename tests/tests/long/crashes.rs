@@ -1,40 +1,58 @@
-//! A crash at every write of a server's creation.
+//! A crash at every write of everything that a server goes through in its life: before the write is
+//! sent, and after the API server did it and nobody heard of it. Each ends where the undisturbed run
+//! ends, with as many creations, deletions and pods.
 
-use anyhow::{Result, ensure};
-use cluster_tests::Outcome;
-use cluster_tests::crash::{Crash, Undisturbed, recovers, undisturbed};
+use cluster_tests::crash::scenarios::{Change, Create, Grow, Recreate, Rotate, TakeOver};
+use cluster_tests::crash::{Crash, Scenario, every_write};
 use cluster_tests::world::run;
+use cluster_tests::{Outcome, Pods};
 
-/// Far more writes than a creation takes.
-const MOST: u64 = 60;
-
-/// Crashes later and later until a run ends before its crash, which so has covered every write.
-async fn every(first: u64, crash: impl Fn(u64) -> Crash) -> Result<()> {
-    let expected: Undisturbed = undisturbed().await?;
-    let mut covered = 0;
-    for n in first..MOST {
-        if !recovers(crash(n), &expected, Vec::new()).await? {
-            covered = n;
-            break;
-        }
-    }
-    ensure!(covered > 0, "no run ended before its crash");
-    // How often the status is written between depends on what else happens when, but every child
-    // and the first status are among the writes of each run.
-    let least = u64::try_from(expected.created)?;
-    ensure!(
-        covered > least,
-        "only {covered} writes were covered, although {least} objects are created"
-    );
-    Ok(())
+/// Each write is followed by a crash, and each write is lost.
+fn replayed(scenario: &dyn Scenario) -> Outcome {
+    Ok(run(async || {
+        every_write(scenario, Crash::After).await?;
+        every_write(scenario, Crash::LosingTheAnswerOf).await?;
+        Ok(())
+    })?)
 }
 
 #[test]
-fn a_crash_after_any_write_ends_like_an_undisturbed_run() -> Outcome {
-    Ok(run(async || every(0, Crash::After).await)?)
+fn a_creation_ends_the_same_after_a_crash_at_any_write() -> Outcome {
+    replayed(&Create)
 }
 
 #[test]
-fn a_lost_answer_to_any_write_ends_like_an_undisturbed_run() -> Outcome {
-    Ok(run(async || every(1, Crash::LosingTheAnswerOf).await)?)
+fn a_change_of_everything_ends_the_same_after_a_crash_at_any_write() -> Outcome {
+    replayed(&Change)
+}
+
+#[test]
+fn a_growth_ends_the_same_after_a_crash_at_any_write() -> Outcome {
+    replayed(&Grow)
+}
+
+#[test]
+fn a_rotation_ends_the_same_after_a_crash_at_any_write() -> Outcome {
+    replayed(&Rotate(Pods::None))
+}
+
+#[test]
+fn a_deletion_that_keeps_the_data_ends_the_same_after_a_crash_at_any_write() -> Outcome {
+    replayed(&Recreate {
+        when_deleted: "Retain",
+        pods: Pods::None,
+    })
+}
+
+#[test]
+fn a_deletion_with_the_data_ends_the_same_after_a_crash_at_any_write() -> Outcome {
+    replayed(&Recreate {
+        when_deleted: "Delete",
+        pods: Pods::None,
+    })
+}
+
+#[test]
+fn a_takeover_ends_the_same_after_a_crash_at_any_write() -> Outcome {
+    replayed(&TakeOver(Pods::None))
 }

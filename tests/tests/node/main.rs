@@ -1,6 +1,7 @@
 //! What the operator does with real pods of the real server, on a real kubelet.
 
 mod configuration;
+mod crashes;
 mod images;
 mod inputs;
 mod restart_table;
@@ -9,5 +10,6 @@ mod serving;
 mod steady_state;
 mod stopping;
 mod storage;
+mod takeover;
 mod tls;
 mod upgrades;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use cluster_tests::pods::PodLog;
 use cluster_tests::rest::Rest;
-use cluster_tests::{Controller, Outcome, Pods, SERVER, World, scenario, until};
+use cluster_tests::{Controller, Outcome, PodLog, Pods, SERVER, World, scenario, until};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch};

@@ -253,24 +253,32 @@ impl Applier {
         let mut body = desired.clone();
         body["apiVersion"] = K::api_version(&()).into();
         body["kind"] = K::kind(&()).into();
-        if let Some(live) = live {
-            let live_json = to_json(live)?;
+        let mut corrected = None;
+        if let Some(found) = live {
+            let mut live_json = to_json(found)?;
             if self.memo.is_applied(&live_json, part, &desired) {
-                return Ok(Applied::Unchanged(Arc::new(live.clone())));
+                return Ok(Applied::Unchanged(Arc::new(found.clone())));
             }
             let Some(difference) = difference(&desired, &live_json, self.manager, part) else {
-                return Ok(Applied::Unchanged(Arc::new(live.clone())));
+                return Ok(Applied::Unchanged(Arc::new(found.clone())));
             };
             tracing::debug!(kind = target.kind, namespace = target.namespace, name = target.name, %difference, "applying");
             if let (None, Some(patch)) =
                 (part, exact::correction(&target.kind, &desired, &live_json))
             {
-                return self.correct(watched, &target, patch, live).await;
+                let object = self.correct(watched, &target, patch, found).await?;
+                live_json = to_json(object.as_ref())?;
+                // The rest may differ too: whoever looks next finds all of it done.
+                if super::difference(&desired, &live_json, self.manager, part).is_none() {
+                    return Ok(Applied::Changed(object));
+                }
+                corrected = Some(object);
             }
             for field in ["uid", "resourceVersion"] {
                 body["metadata"][field] = live_json["metadata"][field].clone();
             }
         }
+        let live = corrected.as_deref().or(live);
         let api = self.api::<K>(&target);
         let mut parameters = PatchParams::apply(self.manager).force();
         parameters.field_validation = Some(ValidationDirective::Strict);
@@ -311,7 +319,7 @@ impl Applier {
         target: &Target,
         mut patch: Value,
         live: &K,
-    ) -> Result<Applied<K>, ApplyError> {
+    ) -> Result<Arc<K>, ApplyError> {
         patch["metadata"]["uid"] = json!(live.meta().uid);
         patch["metadata"]["resourceVersion"] = json!(live.meta().resource_version);
         let parameters = PatchParams {
@@ -323,7 +331,7 @@ impl Applier {
             .patch(&target.name, &parameters, &Patch::Merge(&patch))
             .await
         {
-            Ok(object) => Ok(Applied::Changed(watched.remember(object))),
+            Ok(object) => Ok(watched.remember(object)),
             Err(error) => Err(self.failed(watched, target, Some(live.meta()), error)),
         }
     }

@@ -105,6 +105,8 @@ pub struct CrashAfter {
     left: AtomicU64,
     lose_last_answer: bool,
     crashed: AtomicBool,
+    /// Writes that were sent and not answered yet.
+    under_way: AtomicU64,
 }
 
 impl CrashAfter {
@@ -116,6 +118,7 @@ impl CrashAfter {
             left: AtomicU64::new(writes),
             lose_last_answer: false,
             crashed: AtomicBool::new(false),
+            under_way: AtomicU64::new(0),
         }
     }
 
@@ -128,6 +131,7 @@ impl CrashAfter {
             left: AtomicU64::new(writes),
             lose_last_answer: true,
             crashed: AtomicBool::new(false),
+            under_way: AtomicU64::new(0),
         }
     }
 
@@ -135,6 +139,13 @@ impl CrashAfter {
     #[must_use]
     pub fn crashed(&self) -> bool {
         self.crashed.load(Ordering::SeqCst)
+    }
+
+    /// Whether the crash has happened and the server has done every write that
+    /// was sent: whoever ends the process earlier may call one of them back.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.crashed() && self.under_way.load(Ordering::SeqCst) == 0
     }
 }
 
@@ -157,16 +168,21 @@ impl Seam for CrashAfter {
                 self.crashed.store(true, Ordering::SeqCst);
                 Before::Cut
             }
-            Ok(1) if self.lose_last_answer => {
-                // Marked before it is sent, so that nothing overtakes the lost answer.
-                self.crashed.store(true, Ordering::SeqCst);
+            Ok(left) => {
+                self.under_way.fetch_add(1, Ordering::SeqCst);
+                if left == 1 && self.lose_last_answer {
+                    // Marked before it is sent, so that nothing overtakes the lost answer.
+                    self.crashed.store(true, Ordering::SeqCst);
+                }
                 Before::Pass
             }
-            Ok(_) => Before::Pass,
         }
     }
 
-    async fn after(&self, _request: &Request, _status: StatusCode) -> After {
+    async fn after(&self, request: &Request, _status: StatusCode) -> After {
+        if request.is_write && !request.is_lease() {
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
+        }
         if self.crashed() {
             After::Cut
         } else {

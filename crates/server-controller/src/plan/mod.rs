@@ -115,6 +115,40 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether something shall come to be for a server that was served before. Then its children
+    /// may be missing because it is gone itself, and nobody has told us yet.
+    pub fn restores(&self, observed: &Observed) -> bool {
+        fn is_new<T, L>(wish: &Wish<T>, live: &Option<L>) -> bool {
+            matches!(wish, Wish::Apply(_)) && live.is_none()
+        }
+        let Children {
+            config,
+            headless,
+            api,
+            metrics,
+            stateful_set,
+            budget,
+            policy,
+            monitor,
+            rule,
+        } = &self.children;
+        let live = &observed.live;
+        let served = observed.server.status.as_ref();
+        served.is_some_and(|status| status.observed_generation.is_some())
+            && (!self.make.is_empty()
+                || is_new(config, &live.config)
+                || is_new(headless, &live.headless)
+                || is_new(api, &live.api)
+                || is_new(metrics, &live.metrics)
+                || is_new(stateful_set, &live.stateful_set)
+                || is_new(budget, &live.budget)
+                || is_new(policy, &live.policy)
+                || is_new(monitor, &live.monitor)
+                || is_new(rule, &live.rule))
+    }
+}
+
 /// The configuration file could not be written, which no accepted spec brings about.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
@@ -215,6 +249,11 @@ pub fn is_held(server: &DittoServer) -> bool {
         .iter()
         .flatten()
         .any(|name| name == FINALIZER)
+}
+
+/// Whether `server` is being deleted and our finalizer holds it up.
+pub fn is_leaving_by_steps(server: &DittoServer) -> bool {
+    server.metadata.deletion_timestamp.is_some() && is_held(server)
 }
 
 /// The finalizer is needed while the data shall go with the server, and while its pod is without a

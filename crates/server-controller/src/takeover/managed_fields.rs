@@ -6,30 +6,86 @@
 use serde_json::{Map, Value, json};
 
 use crate::MANAGER;
+use crate::plan::FINALIZER;
 
-/// The managedFields of a child after the hand-over of every entry of the manager that put the
-/// owner reference to `uid` there; `None` when there is none. Entries of people and of Kubernetes
-/// itself stay.
-pub(super) fn of_child(live: &Value, uid: &str) -> Option<Value> {
+/// The field managers that acted as an operator for a server by Update: they wrote its status, or put
+/// our finalizer there.
+pub(super) fn predecessors(live: &Value) -> Vec<String> {
+    let finalizer = json!(FINALIZER).to_string();
+    let finalizer = format!(
+        "/f:metadata/f:finalizers/{}",
+        pointer_token(&format!("v:{finalizer}"))
+    );
+    let mut found: Vec<String> = entries(live)
+        .into_iter()
+        .flatten()
+        .filter(|entry| {
+            is_update(entry, "status")
+                || is_update(entry, "") && entry["fieldsV1"].pointer(&finalizer).is_some()
+        })
+        .filter_map(|entry| Some(entry["manager"].as_str()?.to_owned()))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The managedFields of a child after the hand-over of every entry of `predecessors`, and of the
+/// manager that put the owner reference to `uid` there; `None` when there is none. Entries of people
+/// and of Kubernetes itself stay.
+pub(super) fn of_child(live: &Value, uid: &str, predecessors: &[String]) -> Option<Value> {
+    let predecessors = of_owner(live, uid, predecessors);
+    hand_over(entries(live)?, |entry| {
+        is_update(entry, "") && is_of(entry, &predecessors)
+    })
+}
+
+/// The managedFields of an object that we keep and never apply: the same entries are ours, as
+/// updates. `None` when there is none.
+pub(super) fn renamed(live: &Value, uid: &str, predecessors: &[String]) -> Option<Value> {
+    let predecessors = of_owner(live, uid, predecessors);
+    let mut after = entries(live)?.clone();
+    let mut any = false;
+    for entry in &mut after {
+        if is_update(entry, "") && is_of(entry, &predecessors) {
+            entry["manager"] = MANAGER.into();
+            any = true;
+        }
+    }
+    any.then_some(Value::Array(after))
+}
+
+/// The managedFields of a server after the hand-over of every entry for its status: nobody but an
+/// operator writes that. What the same managers own beside it, nobody owns afterwards: the spec is
+/// people's.
+pub(super) fn of_server(live: &Value) -> Option<Value> {
+    let predecessors = predecessors(live);
+    let kept: Vec<Value> = entries(live)?
+        .iter()
+        .filter(|entry| !(is_update(entry, "") && is_of(entry, &predecessors)))
+        .cloned()
+        .collect();
+    let handed_over = hand_over(&kept, |entry| is_update(entry, "status"));
+    handed_over.or_else(|| (!predecessors.is_empty()).then_some(Value::Array(kept)))
+}
+
+/// `predecessors`, and who put the owner reference to `uid` there.
+fn of_owner(live: &Value, uid: &str, predecessors: &[String]) -> Vec<String> {
     let owner = json!({ "uid": uid }).to_string();
     let owner = format!(
         "/f:metadata/f:ownerReferences/{}",
         pointer_token(&format!("k:{owner}"))
     );
-    let entries = entries(live)?;
-    let predecessor = entries
-        .iter()
-        .find(|entry| is_update(entry, "") && entry["fieldsV1"].pointer(&owner).is_some())?["manager"]
-        .clone();
-    hand_over(entries, |entry| {
-        is_update(entry, "") && entry["manager"] == predecessor
-    })
+    let by_owner = entries(live)
+        .into_iter()
+        .flatten()
+        .filter(|entry| is_update(entry, "") && entry["fieldsV1"].pointer(&owner).is_some())
+        .filter_map(|entry| Some(entry["manager"].as_str()?.to_owned()));
+    predecessors.iter().cloned().chain(by_owner).collect()
 }
 
-/// The managedFields of a server after the hand-over of every entry for its status: nobody but an
-/// operator writes that.
-pub(super) fn of_server(live: &Value) -> Option<Value> {
-    hand_over(entries(live)?, |entry| is_update(entry, "status"))
+fn is_of(entry: &Value, managers: &[String]) -> bool {
+    managers.iter().any(|manager| entry["manager"] == **manager)
 }
 
 fn entries(live: &Value) -> Option<&Vec<Value>> {
@@ -99,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_the_predecessor_owned_is_ours_and_what_a_person_owned_stays_theirs() {
-        let after = of_child(&child(json!({})), "uid-1").unwrap();
+        let after = of_child(&child(json!({})), "uid-1", &[]).unwrap();
         let ours = after
             .as_array()
             .unwrap()
@@ -125,7 +181,7 @@ mod tests {
     fn a_hand_over_that_was_interrupted_is_completed() {
         let half =
             json!({"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:c": {}}}});
-        let after = of_child(&child(half), "uid-1").unwrap();
+        let after = of_child(&child(half), "uid-1", &[]).unwrap();
         let ours: Vec<&Value> = after
             .as_array()
             .unwrap()
@@ -135,12 +191,12 @@ mod tests {
         assert_eq!(ours.len(), 1);
         assert_eq!(ours[0]["fieldsV1"]["f:spec"], json!({"f:a": {}, "f:c": {}}));
         let done = json!({"metadata": {"managedFields": after}});
-        assert_eq!(of_child(&done, "uid-1"), None);
+        assert_eq!(of_child(&done, "uid-1", &[]), None);
     }
 
     #[test]
     fn an_object_that_another_server_owns_is_not_touched() {
-        assert_eq!(of_child(&child(json!({})), "uid-2"), None);
+        assert_eq!(of_child(&child(json!({})), "uid-2", &[]), None);
     }
 
     #[test]
@@ -153,5 +209,39 @@ mod tests {
         assert_eq!(after[0]["manager"], "kubectl-client-side-apply");
         assert_eq!(after[1]["manager"], MANAGER);
         assert_eq!(after[1]["subresource"], "status");
+    }
+
+    #[test]
+    fn an_operator_is_known_by_the_status_and_by_the_finalizer_that_it_wrote() {
+        let live = json!({"metadata": {"managedFields": [
+            {"manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": {"f:spec": {}}},
+            {"manager": "operator", "operation": "Update",
+             "fieldsV1": {"f:metadata": {"f:finalizers": {".": {}, "v:\"dittofs.dittofs.com/finalizer\"": {}}}}},
+            {"manager": MANAGER, "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}},
+        ]}});
+        assert_eq!(predecessors(&live), ["operator"]);
+        let after = of_server(&live).unwrap();
+        let managers: Vec<_> = after
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["manager"].as_str().unwrap())
+            .collect();
+        assert_eq!(managers, ["kubectl-client-side-apply", MANAGER]);
+        assert!(predecessors(&json!({"metadata": {"managedFields": after}})).is_empty());
+    }
+
+    #[test]
+    fn an_operator_that_came_back_is_known_by_its_name() {
+        let live = json!({"metadata": {"managedFields": [
+            {"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:a": {}}}},
+            {"manager": "operator", "operation": "Update", "fieldsV1": {"f:spec": {"f:b": {}}}},
+        ]}});
+        assert_eq!(of_child(&live, "uid-1", &[]), None);
+        let after = of_child(&live, "uid-1", &["operator".to_owned()]).unwrap();
+        assert_eq!(
+            after[0]["fieldsV1"],
+            json!({"f:spec": {"f:a": {}, "f:b": {}}})
+        );
     }
 }

@@ -1,20 +1,22 @@
-//! Takes a server over from the Go operator: once, before the first apply.
+//! Takes a server over from the Go operator: before the first apply, and again should that operator
+//! have run in between.
 //!
 //! The order protects data. First the owner references go by which the garbage collector would
-//! remove what must outlive the server; a foreground deletion at any later moment loses nothing.
+//! remove what must outlive the server: that of the administrator's Secret with the first write,
+//! that of the database with the second; a foreground deletion at any later moment loses nothing.
 //! Then the predecessor's fields become ours, so that the applies that follow can remove them.
-//! The annotation that ends the takeover is written last: after a crash it begins again.
+//! Its traces on the server go last, in one write: after a crash the takeover begins again.
 
+mod keep;
 mod managed_fields;
 
-use api_types::labels::{self, Component};
-use api_types::names::{self, Volume};
-use api_types::{DittoServer, annotations};
+use api_types::names;
+use api_types::{DittoServer, annotations, labels};
 use controller_runtime::apply::extract;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource, ResourceExt};
 use resources::{Children, Instance, ServiceMonitor};
@@ -28,6 +30,10 @@ use crate::plan::is_paused;
 
 /// The predecessor's back-off counter on the server.
 const RETRY_COUNT: &str = "dittofs.dittofs.com/auth-retry-count";
+
+/// What the predecessor kept in its own Secret beside its account: valid for days, and not needed
+/// for anything. The account goes with the adapters.
+const TOKENS: [&str; 3] = ["access-token", "refresh-token", "server-url"];
 
 /// A step of a takeover failed; it begins again with the next visit.
 #[derive(Debug, thiserror::Error)]
@@ -44,14 +50,46 @@ pub fn is_done(server: &DittoServer) -> bool {
     server.annotations().contains_key(annotations::TAKEN_OVER)
 }
 
-/// Whether a server must be taken over: it has children that are ours by UID and that we never
-/// applied, and no takeover was completed.
-pub fn is_due(observed: &Observed) -> bool {
+/// Whether a server may have to be taken over: it has children that are ours by UID and that we
+/// never applied, or that lack our label. That operator replaces labels, and a takeover that was
+/// interrupted has not come to them yet.
+pub fn is_suspected(observed: &Observed) -> bool {
     let server = &observed.server;
-    if is_done(server) || server.metadata.deletion_timestamp.is_some() || is_paused(server) {
+    if server.metadata.deletion_timestamp.is_some() || is_paused(server) {
         return false;
     }
-    let Some(instance) = Instance::of(server) else {
+    any_child(observed, |instance, child| {
+        child.is_owned_by(instance) && !(child.applied && child.labelled)
+    })
+}
+
+/// What tells an inherited child from one of ours.
+struct Traits {
+    owners: Vec<String>,
+    applied: bool,
+    labelled: bool,
+}
+
+impl Traits {
+    fn of<K: Resource + Serialize>(live: &K) -> Self {
+        let applied =
+            serde_json::to_value(live).is_ok_and(|live| extract(&live, MANAGER, None).is_some());
+        let operator = live.labels().get(labels::MANAGED_BY).map(String::as_str);
+        let owners = live.owner_references().iter();
+        Traits {
+            owners: owners.map(|owner| owner.uid.clone()).collect(),
+            applied,
+            labelled: operator == Some(labels::OPERATOR),
+        }
+    }
+
+    fn is_owned_by(&self, instance: &Instance<'_>) -> bool {
+        self.owners.iter().any(|uid| uid == instance.uid)
+    }
+}
+
+fn any_child(observed: &Observed, holds: impl Fn(&Instance<'_>, &Traits) -> bool) -> bool {
+    let Some(instance) = Instance::of(&observed.server) else {
         return false;
     };
     let Children {
@@ -65,34 +103,64 @@ pub fn is_due(observed: &Observed) -> bool {
         monitor,
         rule,
     } = &observed.live;
-    is_inherited(&instance, config.as_deref())
-        || is_inherited(&instance, headless.as_deref())
-        || is_inherited(&instance, api.as_deref())
-        || is_inherited(&instance, metrics.as_deref())
-        || is_inherited(&instance, stateful_set.as_deref())
-        || is_inherited(&instance, budget.as_deref())
-        || is_inherited(&instance, policy.as_deref())
-        || is_inherited(&instance, monitor.as_deref())
-        || is_inherited(&instance, rule.as_deref())
+    let children = [
+        config.as_deref().map(Traits::of),
+        headless.as_deref().map(Traits::of),
+        api.as_deref().map(Traits::of),
+        metrics.as_deref().map(Traits::of),
+        stateful_set.as_deref().map(Traits::of),
+        budget.as_deref().map(Traits::of),
+        policy.as_deref().map(Traits::of),
+        monitor.as_deref().map(Traits::of),
+        rule.as_deref().map(Traits::of),
+    ];
+    children
+        .iter()
+        .flatten()
+        .any(|child| holds(&instance, child))
 }
 
-fn is_inherited<K: Resource + Serialize>(instance: &Instance<'_>, live: Option<&K>) -> bool {
-    live.is_some_and(|live| {
-        let ours_by_uid = live
-            .owner_references()
-            .iter()
-            .any(|owner| owner.uid == instance.uid);
-        let applied =
-            serde_json::to_value(live).is_ok_and(|live| extract(&live, MANAGER, None).is_some());
-        ours_by_uid && !applied
-    })
-}
-
-/// Takes the server over.
+/// Takes a suspected server over. Returns whether there was anything to do.
 ///
 /// # Errors
 /// The first step that failed.
-pub async fn run(client: &Client, observed: &Observed) -> Result<(), TakeoverError> {
+pub async fn run(client: &Client, observed: &Observed) -> Result<bool, TakeoverError> {
+    let Some(instance) = Instance::of(&observed.server) else {
+        return Ok(false);
+    };
+    let mut steps = Steps {
+        client,
+        instance,
+        served: observed.served,
+        predecessors: Vec::new(),
+    };
+    let Some(server) = steps.read::<DittoServer>(instance.name).await? else {
+        return Ok(false);
+    };
+    steps.predecessors = managed_fields::predecessors(&to_json(&server));
+    let never_applied = any_child(observed, |instance, child| {
+        child.is_owned_by(instance) && !child.applied
+    });
+    if steps.predecessors.is_empty() && (is_done(&server) || !never_applied) {
+        return Ok(false);
+    }
+    steps.keep_data().await?;
+    steps.hand_over_children().await?;
+    steps.remove_tokens().await?;
+    steps.hand_over_server().await?;
+    tracing::info!(
+        namespace = instance.namespace,
+        name = instance.name,
+        "taken over from the Go operator"
+    );
+    Ok(true)
+}
+
+/// Keeps what must outlive a server that is being deleted from going with it, taken over or not.
+///
+/// # Errors
+/// The first step that failed.
+pub async fn protect(client: &Client, observed: &Observed) -> Result<(), TakeoverError> {
     let Some(instance) = Instance::of(&observed.server) else {
         return Ok(());
     };
@@ -100,133 +168,20 @@ pub async fn run(client: &Client, observed: &Observed) -> Result<(), TakeoverErr
         client,
         instance,
         served: observed.served,
+        predecessors: Vec::new(),
     };
-    steps.keep_data().await?;
-    steps.hand_over_children().await?;
-    steps.hand_over_server().await?;
-    tracing::info!(
-        namespace = instance.namespace,
-        name = instance.name,
-        "taken over from the Go operator"
-    );
-    Ok(())
+    steps.disown().await
 }
 
 struct Steps<'a> {
     client: &'a Client,
     instance: Instance<'a>,
     served: Served,
+    /// Field managers of that operator, as far as they left traces on the server.
+    predecessors: Vec<String>,
 }
 
 impl Steps<'_> {
-    /// Takes our owner reference off everything that must outlive the server, and labels it.
-    async fn keep_data(&self) -> Result<(), TakeoverError> {
-        let name = self.instance.name;
-        for volume in Volume::ALL {
-            self.keep::<PersistentVolumeClaim>(&volume.claim(name), Component::Server)
-                .await?;
-        }
-        self.keep_database().await?;
-        self.keep_admin_secret().await?;
-        let jwt = names::jwt_secret(name);
-        if let Some(secret) = self.read::<Secret>(&jwt).await?
-            && self.instance.owns(&secret)
-        {
-            self.patch(&secret, self.labelled(Component::Credentials))
-                .await?;
-        }
-        Ok(())
-    }
-
-    async fn keep<K: Child>(&self, name: &str, component: Component) -> Result<(), TakeoverError> {
-        let Some(live) = self.read::<K>(name).await? else {
-            return Ok(());
-        };
-        let mut patch = self.labelled(component);
-        let kept: Vec<_> = live
-            .owner_references()
-            .iter()
-            .filter(|owner| owner.uid != self.instance.uid)
-            .collect();
-        if kept.len() != live.owner_references().len() {
-            patch["metadata"]["ownerReferences"] = json!(kept);
-        }
-        self.patch(&live, patch).await
-    }
-
-    /// The database cluster that the predecessor made carries an owner reference too.
-    async fn keep_database(&self) -> Result<(), TakeoverError> {
-        if self.instance.spec.percona.is_none() {
-            return Ok(());
-        }
-        let kind = GroupVersionKind::gvk("pgv2.percona.com", "v2", "PerconaPGCluster");
-        let resource = ApiResource::from_gvk(&kind);
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), self.instance.namespace, &resource);
-        let name = names::managed_database(self.instance.name);
-        let failed = |source| TakeoverError {
-            kind: kind.kind.clone(),
-            name: name.clone(),
-            source,
-        };
-        let cluster = match api.get(&name).await {
-            Ok(cluster) => cluster,
-            // Neither the object nor, without the Percona operator, its kind need to be there.
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-            Err(source) => return Err(failed(source)),
-        };
-        let kept: Vec<_> = cluster
-            .owner_references()
-            .iter()
-            .filter(|owner| owner.uid != self.instance.uid)
-            .collect();
-        if kept.len() == cluster.owner_references().len() {
-            return Ok(());
-        }
-        let mut patch = self.labelled(Component::Server);
-        patch["metadata"]["ownerReferences"] = json!(kept);
-        patch["metadata"]["resourceVersion"] = json!(cluster.resource_version());
-        api.patch(&name, &parameters(), &Patch::Merge(&patch))
-            .await
-            .map_err(failed)?;
-        Ok(())
-    }
-
-    /// The only copy of the administrator's password. Early releases kept it under another name.
-    async fn keep_admin_secret(&self) -> Result<(), TakeoverError> {
-        let name = names::admin_secret(self.instance.name);
-        if self.read::<Secret>(&name).await?.is_some() {
-            return self.keep::<Secret>(&name, Component::Credentials).await;
-        }
-        let early = names::early_admin_secret(self.instance.name);
-        let Some(secret) = self.read::<Secret>(&early).await? else {
-            return Ok(());
-        };
-        let password = secret
-            .data
-            .as_ref()
-            .and_then(|data| data.get(configgen::PASSWORD_KEY));
-        let (Some(password), true) = (password, self.instance.owns(&secret)) else {
-            return Ok(());
-        };
-        let password = String::from_utf8_lossy(&password.0).into_owned();
-        let copy = resources::admin_secret(&self.instance, &password.into());
-        let api: Api<Secret> = self.api();
-        let parameters = kube::api::PostParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..kube::api::PostParams::default()
-        };
-        match api.create(&parameters, &copy).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-            Err(source) => Err(TakeoverError {
-                kind: "Secret".to_owned(),
-                name,
-                source,
-            }),
-        }
-    }
-
     async fn hand_over_children(&self) -> Result<(), TakeoverError> {
         let name = self.instance.name;
         self.hand_over::<ConfigMap>(&names::config(name)).await?;
@@ -249,8 +204,10 @@ impl Steps<'_> {
         let Some(live) = self.read::<K>(name).await? else {
             return Ok(());
         };
-        let value = serde_json::to_value(&live).unwrap_or_default();
-        match managed_fields::of_child(&value, self.instance.uid) {
+        if !is_owned(&live, &self.instance) {
+            return Ok(());
+        }
+        match managed_fields::of_child(&to_json(&live), self.instance.uid, &self.predecessors) {
             Some(fields) => {
                 self.patch(&live, json!({"metadata": {"managedFields": fields}}))
                     .await
@@ -259,24 +216,37 @@ impl Steps<'_> {
         }
     }
 
-    /// The server's own status, the predecessor's annotation, and the mark that ends the takeover.
+    /// The tokens of the predecessor's account. Its name and password stay until the account goes.
+    async fn remove_tokens(&self) -> Result<(), TakeoverError> {
+        let name = names::predecessor_account_secret(self.instance.name);
+        let Some(secret) = self.read::<Secret>(&name).await? else {
+            return Ok(());
+        };
+        let data = secret.data.as_ref();
+        let found = TOKENS.map(|key| data.is_some_and(|data| data.contains_key(key)));
+        if !is_owned(&secret, &self.instance) || !found.contains(&true) {
+            return Ok(());
+        }
+        let mut patch = json!({"data": {}});
+        for key in TOKENS {
+            patch["data"][key] = Value::Null;
+        }
+        self.patch(&secret, patch).await
+    }
+
+    /// The predecessor's entries and annotation on the server, and the mark.
     async fn hand_over_server(&self) -> Result<(), TakeoverError> {
         let Some(live) = self.read::<DittoServer>(self.instance.name).await? else {
             return Ok(());
         };
-        let value = serde_json::to_value(&live).unwrap_or_default();
         let mut patch = json!({"metadata": {"annotations": {
             RETRY_COUNT: null,
             annotations::TAKEN_OVER: env!("CARGO_PKG_VERSION"),
         }}});
-        if let Some(fields) = managed_fields::of_server(&value) {
+        if let Some(fields) = managed_fields::of_server(&to_json(&live)) {
             patch["metadata"]["managedFields"] = fields;
         }
         self.patch(&live, patch).await
-    }
-
-    fn labelled(&self, component: Component) -> Value {
-        json!({"metadata": {"labels": labels::standard(self.instance.name, component)}})
     }
 
     async fn read<K: Child>(&self, name: &str) -> Result<Option<K>, TakeoverError> {
@@ -301,6 +271,16 @@ impl Steps<'_> {
     fn api<K: Child>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), self.instance.namespace)
     }
+}
+
+/// Whether `live` has an owner reference to the server.
+fn is_owned<K: Resource>(live: &K, instance: &Instance<'_>) -> bool {
+    let mut owners = live.owner_references().iter();
+    owners.any(|owner| owner.uid == instance.uid)
+}
+
+fn to_json<K: Serialize>(live: &K) -> Value {
+    serde_json::to_value(live).unwrap_or_default()
 }
 
 /// What a kind needs for its objects to be taken over.
