@@ -15,4 +15,3 @@ mod settings;
 mod shipped;
 mod steady_state;
 mod storage;
-mod violations;
