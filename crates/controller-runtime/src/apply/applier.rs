@@ -262,9 +262,10 @@ impl Applier {
                 return Ok(Applied::Unchanged(Arc::new(live.clone())));
             };
             tracing::debug!(kind = target.kind, namespace = target.namespace, name = target.name, %difference, "applying");
-            if let (None, Some(patch)) =
-                (part, exact::correction(&target.kind, &desired, &live_json))
-            {
+            if let (None, Some(patch)) = (
+                part,
+                exact::correction(&target.kind, &desired, &live_json, self.manager),
+            ) {
                 return self.correct(watched, &target, patch, live).await;
             }
             for field in ["uid", "resourceVersion"] {
