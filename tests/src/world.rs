@@ -155,19 +155,7 @@ impl World {
     /// A DittoServer called `name`, small, with the fields of `spec`.
     #[must_use]
     pub fn manifest_of(&self, name: &str, spec: Value) -> Value {
-        let mut whole = json!({
-            "image": IMAGE,
-            "storage": {"metadataSize": "16Mi", "contentSize": "16Mi", "controlPlaneSize": "16Mi"},
-            "shutdownTimeout": "2s",
-            "terminationGracePeriodSeconds": 36,
-        });
-        merge(&mut whole, spec);
-        json!({
-            "apiVersion": "dittofs.dittofs.com/v1alpha1",
-            "kind": "DittoServer",
-            "metadata": {"name": name, "namespace": self.namespace},
-            "spec": whole,
-        })
+        manifest_in(&self.namespace, name, spec)
     }
 
     /// Makes a DittoServer called [`SERVER`] with the fields of `spec`.
@@ -413,6 +401,24 @@ impl World {
             listed(last)
         )
     }
+}
+
+/// A DittoServer called `name` in `namespace`, small, with the fields of `spec`.
+#[must_use]
+pub fn manifest_in(namespace: &str, name: &str, spec: Value) -> Value {
+    let mut whole = json!({
+        "image": IMAGE,
+        "storage": {"metadataSize": "16Mi", "contentSize": "16Mi", "controlPlaneSize": "16Mi"},
+        "shutdownTimeout": "2s",
+        "terminationGracePeriodSeconds": 36,
+    });
+    merge(&mut whole, spec);
+    json!({
+        "apiVersion": "dittofs.dittofs.com/v1alpha1",
+        "kind": "DittoServer",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": whole,
+    })
 }
 
 /// The conditions of a status, for a message.

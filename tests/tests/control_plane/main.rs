@@ -16,4 +16,3 @@ mod shipped;
 mod steady_state;
 mod storage;
 mod takeover;
-mod violations;

@@ -13,7 +13,7 @@ use kube::api::{
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::violations::{self, Violation};
+use cluster_tests::manifests::violations::{self, Violation};
 
 fn without_rules(value: &mut Value) {
     match value {

@@ -8,7 +8,7 @@ use cluster_tests::{Outcome, Pods, World, scenario};
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
-use crate::{settings, violations};
+use cluster_tests::manifests::{bounds, predecessor, settings, violations};
 
 /// What the API server says to a manifest, which it does not store.
 async fn refusal(world: &World, manifest: Value) -> Result<Option<String>> {
@@ -57,175 +57,21 @@ fn a_broken_rule_is_refused_with_what_to_do() -> Outcome {
 
 #[test]
 fn a_value_out_of_bounds_is_refused_with_its_path() -> Outcome {
-    let reference = |name: &str, key: &str| json!({"identity": {"jwt": {"secretRef": {"name": name, "key": key}}}});
     scenario("bounds", Pods::None, async |world| {
+        let cases = bounds::all().into_iter();
         all_refused(
             world,
-            vec![
-                (
-                    None,
-                    json!({"storage": {"metadataSize": null}}),
-                    "spec.storage.metadataSize",
-                ),
-                (None, json!({"storage": null}), "spec.storage"),
-                (
-                    None,
-                    json!({"storage": {"metadataSize": "10G"}}),
-                    "spec.storage.metadataSize",
-                ),
-                (
-                    None,
-                    json!({"storage": {"metadataSize": "0Gi"}}),
-                    "spec.storage.metadataSize",
-                ),
-                (
-                    None,
-                    json!({"storage": {"storageClassName": ""}}),
-                    "spec.storage.storageClassName",
-                ),
-                (None, json!({"replicas": -1}), "spec.replicas"),
-                (None, json!({"image": ""}), "spec.image"),
-                (None, json!({"image": "a b"}), "spec.image"),
-                (
-                    None,
-                    json!({"terminationGracePeriodSeconds": 10}),
-                    "spec.terminationGracePeriodSeconds",
-                ),
-                (
-                    None,
-                    json!({"shutdownTimeout": "soon"}),
-                    "spec.shutdownTimeout",
-                ),
-                (
-                    None,
-                    json!({"controlPlane": {"port": 0}}),
-                    "spec.controlPlane.port",
-                ),
-                (
-                    None,
-                    json!({"controlPlane": {"port": 65536}}),
-                    "spec.controlPlane.port",
-                ),
-                (
-                    None,
-                    json!({"metrics": {"path": "metrics"}}),
-                    "spec.metrics.path",
-                ),
-                (
-                    None,
-                    json!({"logging": {"level": "TRACE"}}),
-                    "spec.logging.level",
-                ),
-                (
-                    None,
-                    json!({"logging": {"format": "xml"}}),
-                    "spec.logging.format",
-                ),
-                (
-                    None,
-                    json!({"service": {"type": "ExternalName"}}),
-                    "spec.service.type",
-                ),
-                (
-                    None,
-                    json!({"adapterServices": {"type": "None"}}),
-                    "spec.adapterServices.type",
-                ),
-                (
-                    None,
-                    json!({"adapterDiscovery": {"pollingInterval": ""}}),
-                    "spec.adapterDiscovery.pollingInterval",
-                ),
-                (None, json!({"disruption": "Never"}), "spec.disruption"),
-                (
-                    None,
-                    json!({"identity": {"type": "file"}}),
-                    "spec.identity.type",
-                ),
-                (None, reference("", "k"), "spec.identity.jwt.secretRef.name"),
-                (None, reference("s", ""), "spec.identity.jwt.secretRef.key"),
-                (
-                    None,
-                    json!({"identity": {"jwt": {"secretRef": {"name": "s"}}}}),
-                    "spec.identity.jwt.secretRef.key",
-                ),
-                (
-                    None,
-                    json!({"identity": {"jwt": {"secretRef": {"key": "k"}}}}),
-                    "spec.identity.jwt.secretRef.name",
-                ),
-                (
-                    None,
-                    json!({"database": {"type": "mysql"}}),
-                    "spec.database.type",
-                ),
-                (
-                    None,
-                    json!({"percona": {"replicas": 6}}),
-                    "spec.percona.replicas",
-                ),
-                (
-                    None,
-                    json!({"snapshotPolicies": [{"share": "a"}]}),
-                    "spec.snapshotPolicies[0].interval",
-                ),
-                (
-                    None,
-                    json!({"snapshotPolicies": [{"share": "a", "interval": "weekly"}]}),
-                    "spec.snapshotPolicies[0].interval",
-                ),
-            ],
+            cases.map(|(spec, path)| (None, spec, path)).collect(),
         )
         .await
     })
 }
 
-/// Manifests as people wrote them for the Go operator, every field of it among them.
 #[test]
 fn manifests_of_the_predecessor_are_taken() -> Outcome {
-    let reference = json!({"name": "s", "key": "k"});
-    scenario("older", Pods::None, async |world| {
+    scenario("predecessor", Pods::None, async |world| {
         let mut failures = Vec::new();
-        for spec in [
-            json!({"storage": {"metadataSize": "10Gi"}}),
-            json!({"image": "marmos91c/dittofs:latest", "replicas": 1, "storage": {
-                "metadataSize": "10Gi", "contentSize": "500Gi", "controlPlaneSize": "1Gi", "storageClassName": "standard"}}),
-            json!({"storage": {"metadataSize": "512Mi", "contentSize": "1Ti"}, "replicas": 0,
-                "database": {"type": "sqlite", "sqlite": {"path": "/data/controlplane/controlplane.db"}},
-                "controlPlane": {"port": 8080, "tls": false},
-                "identity": {"type": "memory", "jwt": {"secretRef": reference, "accessTokenDuration": "15m", "refreshTokenDuration": "168h"},
-                    "admin": {"username": "admin", "passwordSecretRef": reference}},
-                "adapterDiscovery": {"pollingInterval": "30s"},
-                "adapterServices": {"type": "LoadBalancer", "annotations": {"a": "b"}},
-                "service": {"type": "ClusterIP", "annotations": {"a": "b"}},
-                "metrics": {"enabled": true, "port": 9090, "path": "/metrics", "bearerTokenSecret": reference,
-                    "serviceMonitor": {"enabled": true, "interval": "30s", "labels": {"release": "prometheus"}}},
-                "logging": {"level": "INFO", "format": "json", "output": "stdout"},
-                "snapshotPolicies": [
-                    {"share": "/export", "interval": "@daily", "keepLast": 7, "ttl": "168h", "namePrefix": "auto", "enabled": true},
-                    {"share": "/export", "interval": "6h", "keepLast": 0}],
-                "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
-                "terminationGracePeriodSeconds": 105,
-                "securityContext": {"runAsUser": 1000}, "podSecurityContext": {"fsGroup": 1000}}),
-            json!({"storage": {"metadataSize": "10Gi"},
-                "database": {"type": "postgres", "postgresSecretRef": reference},
-                "controlPlane": {"port": 8443, "tls": true, "certSecretName": "cert", "clientCASecretName": "ca"},
-                "identity": {
-                    "ldap": {"enabled": true, "url": "ldaps://dc.example.org:636", "startTLS": false, "allowPlaintext": false,
-                        "nestedGroups": true, "insecureSkipVerify": false, "baseDN": "dc=example,dc=org", "bindDN": "cn=svc",
-                        "bindPasswordSecretRef": reference, "userAttr": "uid", "realm": "EXAMPLE.ORG", "idmap": "rfc2307", "caCertFile": "/ca.pem"},
-                    "kerberos": {"enabled": true, "servicePrincipal": "nfs/files@EXAMPLE.ORG", "realm": "EXAMPLE.ORG",
-                        "netbiosDomain": "EXAMPLE", "dnsDomain": "example.org", "keytabSecretRef": reference,
-                        "krb5ConfSecretRef": reference,
-                        "machineAccount": {"enabled": true, "accountName": "FILES$", "secretRef": reference,
-                            "keytabSecretRef": reference, "dcAddress": ["10.0.0.1"]}}}}),
-            json!({"storage": {"metadataSize": "10Gi"}, "identity": {"kerberos": {"enabled": true, "servicePrincipal": "nfs/x@Y",
-                "keytabSecretRef": reference, "krb5Conf": "/etc/krb5.conf"}}}),
-            json!({"storage": {"metadataSize": "10Gi"}, "percona": {"enabled": true, "deleteWithServer": false, "replicas": 3,
-                "storageSize": "10Gi", "storageClassName": "standard", "databaseName": "dittofs",
-                "backup": {"enabled": true, "credentialsSecretRef": {"name": "s3"}, "bucket": "b", "endpoint": "s3.example.org",
-                    "region": "eu-west-1", "fullSchedule": "0 2 * * *", "incrSchedule": "0 * * * *", "retentionDays": 7}}}),
-        ] {
+        for spec in predecessor::all() {
             let mut manifest = world.manifest(json!({}));
             manifest["spec"] = spec.clone();
             if let Some(said) = refusal(world, manifest).await? {
@@ -303,7 +149,7 @@ fn every_rule_of_the_schema_is_tried() -> Outcome {
         .iter()
         .for_each(|document| messages(document, &mut found));
     let changes = violations::changes().into_iter().map(|case| case.1);
-    let rows = settings::rows()?;
+    let rows = settings()?;
     let tried: Vec<&str> = violations::all()
         .into_iter()
         .map(|case| case.message)

@@ -7,7 +7,7 @@ use cluster_tests::{Outcome, Pods, SERVER, World, scenario};
 use kube::api::Patch;
 use serde_json::{Value, json};
 
-use crate::violations;
+use cluster_tests::manifests::violations;
 
 /// What the API server says to a change of `spec.storage`; `None` when it takes it.
 async fn said(world: &World, storage: &Value) -> Result<Option<String>> {

@@ -263,9 +263,10 @@ impl Applier {
                 return Ok(Applied::Unchanged(Arc::new(found.clone())));
             };
             tracing::debug!(kind = target.kind, namespace = target.namespace, name = target.name, %difference, "applying");
-            if let (None, Some(patch)) =
-                (part, exact::correction(&target.kind, &desired, &live_json))
-            {
+            if let (None, Some(patch)) = (
+                part,
+                exact::correction(&target.kind, &desired, &live_json, self.manager),
+            ) {
                 let object = self.correct(watched, &target, patch, found).await?;
                 live_json = to_json(object.as_ref())?;
                 // The rest may differ too: whoever looks next finds all of it done.

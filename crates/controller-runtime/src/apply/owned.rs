@@ -27,11 +27,26 @@ impl Owned {
     /// subresource; `None` when it owns nothing. Entries of the operation
     /// Update come from the corrections of [`super::exact`].
     pub(crate) fn of(live: &Value, manager: &str, subresource: Option<&str>) -> Option<Self> {
+        Self::by(&["Apply", "Update"], live, manager, subresource)
+    }
+
+    /// What `manager` owns by server-side apply alone: that goes when it is no longer applied.
+    pub(crate) fn applied(live: &Value, manager: &str) -> Option<Self> {
+        Self::by(&["Apply"], live, manager, None)
+    }
+
+    fn by(
+        operations: &[&str],
+        live: &Value,
+        manager: &str,
+        subresource: Option<&str>,
+    ) -> Option<Self> {
         let entries = live.pointer("/metadata/managedFields")?.as_array()?;
         let mut owned: Option<Self> = None;
         for entry in entries {
             let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
             if text("manager") == manager
+                && operations.contains(&text("operation"))
                 && text("subresource") == subresource.unwrap_or_default()
                 && let Some(fields) = entry.get("fieldsV1")
             {
@@ -120,6 +135,8 @@ mod tests {
         let status = Owned::of(&live(), "us", Some("status")).unwrap();
         assert_eq!(status.fields.keys().collect::<Vec<_>>(), ["status"]);
         assert_eq!(Owned::of(&live(), "nobody", None), None);
+        let applied = Owned::applied(&live(), "us").unwrap();
+        assert!(!applied.fields["data"].fields.contains_key("c"));
     }
 
     #[test]

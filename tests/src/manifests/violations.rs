@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 /// A name or spec that a rule refuses.
-pub(crate) struct Violation {
+#[derive(Clone, Debug)]
+pub struct Violation {
     /// Name of the object; a good one when absent.
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     /// Fields of the spec.
-    pub(crate) spec: Value,
+    pub spec: Value,
     /// Part of the rule's message.
-    pub(crate) message: &'static str,
+    pub message: &'static str,
 }
 
 fn named(name: &str) -> Violation {
@@ -35,13 +36,14 @@ fn identity(identity: Value, message: &'static str) -> Violation {
 fn ldap(more: Value, message: &'static str) -> Violation {
     let mut ldap = json!({"enabled": true, "url": "ldaps://dc", "baseDN": "dc=x", "bindDN": "cn=y",
         "bindPasswordSecretRef": {"name": "s", "key": "k"}});
-    cluster_tests::world::merge(&mut ldap, more);
+    crate::world::merge(&mut ldap, more);
     identity(json!({ "ldap": ldap }), message)
 }
 
 /// Changes of `spec.storage`, from volumes of 1Gi in the class `expandable`, that break a rule about
 /// changes.
-pub(crate) fn changes() -> Vec<(Value, &'static str)> {
+#[must_use]
+pub fn changes() -> Vec<(Value, &'static str)> {
     let class = "storageClassName cannot be changed";
     let content = "contentSize cannot shrink";
     vec![
@@ -68,7 +70,8 @@ pub(crate) fn changes() -> Vec<(Value, &'static str)> {
 }
 
 /// Every rule that needs no earlier object is broken at least once.
-pub(crate) fn all() -> Vec<Violation> {
+#[must_use]
+pub fn all() -> Vec<Violation> {
     let reference = json!({"name": "s", "key": "k"});
     let optional = json!({"name": "s", "key": "k", "optional": true});
     vec![
