@@ -13,6 +13,7 @@ pub mod end_state;
 pub mod faults;
 pub mod identity;
 pub mod kubectl;
+pub mod monitoring;
 pub mod namespace;
 pub mod random;
 pub mod rest;
