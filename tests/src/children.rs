@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Servi
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ApiResource;
+use resources::{PrometheusRule, ServiceMonitor};
 
 /// An object that the server-controller makes for a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,10 @@ pub enum Child {
     Budget,
     /// Who may reach the API.
     Policy,
+    /// How Prometheus scrapes the endpoint, where the cluster has the kind.
+    Monitor,
+    /// Alerts on the server, where the cluster has the kind.
+    Rule,
     /// The key that signs tokens.
     Jwt,
     /// The administrator's first password.
@@ -52,6 +57,8 @@ impl Child {
             Child::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
             Child::Budget => ApiResource::erase::<PodDisruptionBudget>(&()),
             Child::Policy => ApiResource::erase::<NetworkPolicy>(&()),
+            Child::Monitor => ApiResource::erase::<ServiceMonitor>(&()),
+            Child::Rule => ApiResource::erase::<PrometheusRule>(&()),
             Child::Jwt | Child::Admin => ApiResource::erase::<Secret>(&()),
         }
     }
@@ -67,6 +74,8 @@ impl Child {
             Child::StatefulSet => names::stateful_set(server),
             Child::Budget => names::disruption_budget(server),
             Child::Policy => names::baseline_policy(server),
+            Child::Monitor => names::service_monitor(server),
+            Child::Rule => names::prometheus_rule(server),
             Child::Jwt => names::jwt_secret(server),
             Child::Admin => names::admin_secret(server),
         }

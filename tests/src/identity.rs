@@ -9,12 +9,12 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::PostParams;
 use kube::{Api, Client, Config};
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::until;
 
 /// Name of the ServiceAccount.
-const ACCOUNT: &str = "server-controller";
+pub(crate) const ACCOUNT: &str = "server-controller";
 /// Name of the generated role.
 const ROLE: &str = server_controller::rbac::NAME;
 
@@ -81,13 +81,23 @@ impl Identity {
     }
 }
 
-/// The authorizer hears of a new binding a little later than its maker.
 async fn granted(admin: &Client, user: &str, namespace: &str) -> Result<()> {
+    let secrets =
+        json!({"namespace": namespace, "verb": "create", "group": "", "resource": "secrets"});
+    may(admin, user, namespace, secrets).await
+}
+
+/// Waits until the ServiceAccount `user` of `namespace` may do what `attributes` say: the
+/// authorizer hears of a new binding a little later than its maker.
+///
+/// # Errors
+/// When it never may.
+pub async fn may(admin: &Client, user: &str, namespace: &str, attributes: Value) -> Result<()> {
     let reviews: Api<SubjectAccessReview> = Api::all(admin.clone());
     let review: SubjectAccessReview = serde_json::from_value(json!({"spec": {
         "user": user,
         "groups": ["system:authenticated", "system:serviceaccounts", format!("system:serviceaccounts:{namespace}")],
-        "resourceAttributes": {"namespace": namespace, "verb": "create", "group": "", "resource": "secrets"},
+        "resourceAttributes": attributes,
     }}))?;
     until("the role is granted", async || {
         let status = reviews

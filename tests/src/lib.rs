@@ -16,6 +16,7 @@ pub mod faults;
 pub mod identity;
 pub mod kubectl;
 pub mod manifests;
+pub mod monitoring;
 pub mod namespace;
 pub mod pod_log;
 pub mod pods;

@@ -9,10 +9,11 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
+use resources::{PrometheusRule, ServiceMonitor};
 use serde_json::{Value, json};
 
 /// An object as somebody else would make it.
-async fn foreign(world: &World, child: Child) -> Result<()> {
+pub(crate) async fn foreign(world: &World, child: Child) -> Result<()> {
     let labels = json!({"app": "somebody-elses"});
     let selector = json!({"matchLabels": labels});
     let mut manifest: Value = match child {
@@ -30,6 +31,10 @@ async fn foreign(world: &World, child: Child) -> Result<()> {
         }}),
         Child::Budget => json!({"spec": {"selector": selector, "maxUnavailable": 0}}),
         Child::Policy => json!({"spec": {"podSelector": selector}}),
+        Child::Monitor => {
+            json!({"spec": {"selector": selector, "endpoints": [{"port": "theirs"}]}})
+        }
+        Child::Rule => json!({"spec": {"groups": []}}),
     };
     manifest["metadata"] = json!({"name": child.name(SERVER)});
     match child {
@@ -41,6 +46,8 @@ async fn foreign(world: &World, child: Child) -> Result<()> {
         Child::StatefulSet => drop(world.create_json::<StatefulSet>(manifest).await?),
         Child::Budget => drop(world.create_json::<PodDisruptionBudget>(manifest).await?),
         Child::Policy => drop(world.create_json::<NetworkPolicy>(manifest).await?),
+        Child::Monitor => drop(world.create_json::<ServiceMonitor>(manifest).await?),
+        Child::Rule => drop(world.create_json::<PrometheusRule>(manifest).await?),
     }
     Ok(())
 }
@@ -55,7 +62,7 @@ async fn removed(world: &World, child: Child) -> Result<()> {
 
 /// With `child` taken by somebody else: it is never written, `condition` names it, `held` is not
 /// made meanwhile, and everything goes on once it is gone.
-async fn taken(
+pub(crate) async fn taken(
     world: &World,
     child: Child,
     (condition, status): (&str, &str),
@@ -111,7 +118,7 @@ async fn taken(
     Ok(())
 }
 
-const DEGRADED: (&str, &str) = ("Degraded", "True");
+pub(crate) const DEGRADED: (&str, &str) = ("Degraded", "True");
 const CONFIG: (&str, &str) = ("ConfigReady", "False");
 
 #[test]

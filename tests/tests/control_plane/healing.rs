@@ -10,7 +10,7 @@ use kube::api::{DeleteParams, DynamicObject, Patch};
 use serde_json::{Value, json};
 
 /// What of a child must be as it was.
-fn essence(child: Child, object: DynamicObject) -> Result<Value> {
+pub(crate) fn essence(child: Child, object: DynamicObject) -> Result<Value> {
     let mut value = normalised(&child.resource().kind, object)?;
     for field in ["generation", "managers"] {
         if let Some(fields) = value.as_object_mut() {
@@ -21,7 +21,7 @@ fn essence(child: Child, object: DynamicObject) -> Result<Value> {
 }
 
 /// Waits until `child` is as it was, and asserts that it took the controller exactly one write.
-async fn healed(
+pub(crate) async fn healed(
     world: &World,
     controller: &Controller,
     child: Child,
@@ -63,7 +63,7 @@ async fn settled(world: &World) -> Result<Controller> {
 }
 
 /// Each case: a child, what somebody does to it (for the message), and how, as a merge patch.
-async fn each_is_healed(world: &World, cases: Vec<(Child, &str, Value)>) -> Result<()> {
+pub(crate) async fn each_is_healed(world: &World, cases: Vec<(Child, &str, Value)>) -> Result<()> {
     let controller = settled(world).await?;
     let mut failures = Vec::new();
     for (child, what, patch) in cases {

@@ -8,6 +8,7 @@ mod faults;
 mod healing;
 mod held_back;
 mod inputs;
+mod monitoring;
 mod old_objects;
 mod paused;
 mod schema;

@@ -124,6 +124,15 @@ pub fn alerts(instance: &Instance<'_>) -> Vec<Alert> {
             description: "New data stays on the content volume until the store is back, and what is only in the store cannot be read.".to_owned(),
             action: "Check endpoint, bucket and credentials of the remote store, and the network between. The share recovers by itself.".to_owned(),
         },
+        Alert {
+            name: "DittoFSUploadsFailing",
+            expression: format!("increase(dittofs_sync_upload_failures_total{{{of_server}}}[15m]) > 0"),
+            hold: "15m",
+            severity: Severity::Warning,
+            summary: format!("Uploads of share {{{{ $labels.share }}}} of {server} fail."),
+            description: "The remote store refuses or loses data: it has one copy only, on the content volume, until it is uploaded.".to_owned(),
+            action: format!("Read the error in `kubectl logs {pod} -n {namespace}`: credentials that may not write, a full bucket, or a network that breaks off."),
+        },
     ]);
     alerts
 }
