@@ -8,8 +8,8 @@ pub mod storage;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use controller_runtime::Watched;
 use controller_runtime::apply::{Applied as Written, Applier, ApplyError};
+use controller_runtime::{Remembered, Watched};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::NamespaceResourceScope;
@@ -17,7 +17,7 @@ use kube::{Api, Client, Resource};
 use resources::{Children, Instance};
 use secrecy::SecretString;
 
-use crate::observe::{Live, Observed};
+use crate::observe::{HeldSecret, Live, Observed, keep};
 use crate::plan::{Plan, Wish};
 use crate::validate::Generated;
 use crate::watches::Watches;
@@ -64,12 +64,14 @@ pub enum MakeError {
     },
 }
 
-/// Makes a generated Secret by POST. One that exists meanwhile is left as it is.
+/// Makes a generated Secret by POST. One that exists meanwhile is left as it is. The answer holds
+/// what the cluster now holds, so it is remembered and not read again.
 ///
 /// # Errors
 /// [`MakeError`]
 pub async fn make(
     client: &Client,
+    remembered: &Remembered<HeldSecret>,
     instance: &Instance<'_>,
     generated: Generated,
 ) -> Result<(), MakeError> {
@@ -82,8 +84,13 @@ pub async fn make(
         field_manager: Some(crate::MANAGER.to_owned()),
         ..kube::api::PostParams::default()
     };
+    let name = secret.metadata.name.as_deref().unwrap_or_default();
+    let asked = remembered.ask(instance.namespace, name);
     match api.create(&parameters, &secret).await {
-        Ok(_) => Ok(()),
+        Ok(made) => {
+            keep(remembered, &asked, made);
+            Ok(())
+        }
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         Err(source) => Err(MakeError::Api {
             name: secret.metadata.name.unwrap_or_default(),
@@ -110,7 +117,6 @@ pub async fn apply(
     observed: &Observed,
     plan: &Plan,
 ) -> Applied {
-    let mut failures = Vec::new();
     let Children {
         config,
         headless,
@@ -121,62 +127,35 @@ pub async fn apply(
         policy,
     } = &plan.children;
     let live = &observed.live;
-    let applied = Children {
-        config: write(
-            applier,
-            &watches.config_maps,
-            config,
-            &live.config,
-            &mut failures,
-        )
-        .await,
-        headless: write(
-            applier,
-            &watches.services,
-            headless,
-            &live.headless,
-            &mut failures,
-        )
-        .await,
-        api: write(applier, &watches.services, api, &live.api, &mut failures).await,
-        metrics: write(
-            applier,
-            &watches.services,
-            metrics,
-            &live.metrics,
-            &mut failures,
-        )
-        .await,
-        budget: write(
-            applier,
-            &watches.budgets,
-            budget,
-            &live.budget,
-            &mut failures,
-        )
-        .await,
-        policy: write(
-            applier,
-            &watches.policies,
-            policy,
-            &live.policy,
-            &mut failures,
-        )
-        .await,
-        // Last, and only when everything that the pod needs is there.
-        stateful_set: if failures.is_empty() {
-            write(
-                applier,
-                &watches.stateful_sets,
-                stateful_set,
-                &live.stateful_set,
-                &mut failures,
-            )
-            .await
-        } else {
-            live.stateful_set.clone()
-        },
+    let services = &watches.services;
+    let (config, headless, api, metrics, budget, policy) = tokio::join!(
+        write(applier, &watches.config_maps, config, &live.config),
+        write(applier, services, headless, &live.headless),
+        write(applier, services, api, &live.api),
+        write(applier, services, metrics, &live.metrics),
+        write(applier, &watches.budgets, budget, &live.budget),
+        write(applier, &watches.policies, policy, &live.policy),
+    );
+    let mut failures = Vec::new();
+    let mut applied = Children {
+        config: done(config, &live.config, &mut failures),
+        headless: done(headless, &live.headless, &mut failures),
+        api: done(api, &live.api, &mut failures),
+        metrics: done(metrics, &live.metrics, &mut failures),
+        budget: done(budget, &live.budget, &mut failures),
+        policy: done(policy, &live.policy, &mut failures),
+        stateful_set: live.stateful_set.clone(),
     };
+    // Last, and only when everything that the pod needs is there.
+    if failures.is_empty() {
+        let set = write(
+            applier,
+            &watches.stateful_sets,
+            stateful_set,
+            &live.stateful_set,
+        );
+        applied.stateful_set = done(set.await, &live.stateful_set, &mut failures);
+    }
     if let (true, Some(pod)) = (plan.unstick, &observed.pod)
         && let Err(error) = applier.delete(&watches.pods, pod.as_ref()).await
     {
@@ -195,8 +174,7 @@ async fn write<K>(
     watched: &Watched<K>,
     wish: &Wish<K>,
     live: &Option<Arc<K>>,
-    failures: &mut Vec<ApplyError>,
-) -> Option<Arc<K>>
+) -> Result<Option<Arc<K>>, ApplyError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -207,7 +185,7 @@ where
         + Sync
         + 'static,
 {
-    let result = match (wish, live) {
+    match (wish, live) {
         (Wish::Apply(desired), live) => applier
             .apply(watched, desired.as_ref(), live.as_deref())
             .await
@@ -220,8 +198,16 @@ where
         (Wish::Remove, Some(live)) => applier.delete(watched, live.as_ref()).await.map(|_| None),
         (Wish::Leave, live) => Ok(live.clone()),
         (Wish::Remove, None) => Ok(None),
-    };
-    result.unwrap_or_else(|error| {
+    }
+}
+
+/// The child after the write; as it was where that failed.
+fn done<K>(
+    written: Result<Option<Arc<K>>, ApplyError>,
+    live: &Option<Arc<K>>,
+    failures: &mut Vec<ApplyError>,
+) -> Option<Arc<K>> {
+    written.unwrap_or_else(|error| {
         failures.push(error);
         live.clone()
     })

@@ -3,6 +3,7 @@
 //! What cannot be read ends the visit, so that no decision is made from half a picture. The one
 //! exception is a Secret that the API server refuses to show: that is a fact for people.
 
+mod secrets;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -11,9 +12,10 @@ use std::time::Duration;
 
 use api_types::names::{self, Volume};
 use api_types::{DittoServer, names::pod as pod_name};
+use controller_runtime::{Readable, Watched};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
@@ -26,6 +28,8 @@ use crate::status::trouble;
 use crate::takeover;
 use crate::watches::Watches;
 
+pub use secrets::{HeldSecret, SecretState};
+pub(crate) use secrets::{keep, secrets};
 pub use storage::{ClaimEvent, ClassState, StorageFacts, class_names, may_read_classes};
 
 /// The live children; `None` where there is none.
@@ -36,17 +40,6 @@ pub type Live = Children<
     Option<Arc<PodDisruptionBudget>>,
     Option<Arc<NetworkPolicy>>,
 >;
-
-/// What is known of a Secret.
-#[derive(Clone, Debug)]
-pub enum SecretState {
-    /// It exists.
-    Present(Box<Secret>),
-    /// It does not exist.
-    Missing,
-    /// The API server refuses to show it, with this explanation.
-    Refused(String),
-}
 
 /// Everything that a decision about one server needs to know.
 #[derive(Clone, Debug)]
@@ -92,11 +85,27 @@ pub async fn observe(
     now: Timestamp,
 ) -> Result<Observed, ObserveError> {
     let (namespace, name) = identity(&server);
-    let live = children(watches, &namespace, &name, &server).await?;
     // What is deleted for good is looked up by name, not only in the stores.
     let leaving = server.metadata.deletion_timestamp.is_some() && is_held(&server);
-    let look_up = LookUp::of(&server, live.stateful_set.as_deref(), leaving);
-    let claims = claims(watches, &namespace, &name, look_up).await?;
+    let mut names = secret_names(&server);
+    if leaving {
+        names.push(names::admin_secret(&name));
+    }
+    // What one does not need the other for is read at the same time.
+    let set = watches
+        .stateful_sets
+        .cached(&namespace, &names::stateful_set(&name));
+    let look_up = LookUp::of(&server, set.as_deref(), leaving);
+    let (live, mut claims, secrets) = tokio::try_join!(
+        children(watches, &namespace, &name, &server),
+        claims_of(watches, &namespace, &name, look_up),
+        secrets(client, &watches.secrets, &namespace, &names),
+    )?;
+    // A StatefulSet that is in no store was found by name.
+    let more = LookUp::of(&server, live.stateful_set.as_deref(), leaving);
+    if set.is_none() && more == LookUp::All {
+        claims = claims_of(watches, &namespace, &name, more).await?;
+    }
     let pod = if leaving {
         watches.pods.get(&namespace, &pod_name(&name)).await
     } else {
@@ -109,11 +118,6 @@ pub async fn observe(
         }
         _ => None,
     };
-    let mut names = secret_names(&server);
-    if leaving {
-        names.push(names::admin_secret(&name));
-    }
-    let secrets = secrets(client, &namespace, &names).await?;
     let mut observed = Observed {
         server,
         live,
@@ -124,7 +128,7 @@ pub async fn observe(
         storage: StorageFacts::default(),
     };
     if !leaving {
-        observed.storage = storage::facts(client, watches.classes, &observed, now).await?;
+        observed.storage = storage::facts(client, watches, &observed, now).await?;
     }
     Ok(observed)
 }
@@ -186,63 +190,80 @@ async fn children(
     name: &str,
     server: &DittoServer,
 ) -> Result<Live, ObserveError> {
-    let metrics_name = names::metrics_service(name);
     let wants_metrics = server
         .spec
         .metrics
         .as_ref()
         .is_some_and(|metrics| metrics.enabled);
+    let services = &watches.services;
+    let (headless, api) = (names::headless_service(name), names::api_service(name));
+    let (config, headless, api, metrics, stateful_set, budget, policy) = tokio::try_join!(
+        child(
+            &watches.config_maps,
+            namespace,
+            names::config(name),
+            true,
+            "the ConfigMap"
+        ),
+        child(services, namespace, headless, true, "the headless Service"),
+        child(services, namespace, api, true, "the API Service"),
+        child(
+            services,
+            namespace,
+            names::metrics_service(name),
+            wants_metrics,
+            "the metrics Service"
+        ),
+        child(
+            &watches.stateful_sets,
+            namespace,
+            names::stateful_set(name),
+            true,
+            "the StatefulSet"
+        ),
+        child(
+            &watches.budgets,
+            namespace,
+            names::disruption_budget(name),
+            true,
+            "the PodDisruptionBudget"
+        ),
+        child(
+            &watches.policies,
+            namespace,
+            names::baseline_policy(name),
+            server.spec.network_policy.enabled,
+            "the NetworkPolicy"
+        ),
+    )?;
     Ok(Children {
-        config: watches
-            .config_maps
-            .get(namespace, &names::config(name))
-            .await
-            .map_err(failed("the ConfigMap"))?,
-        headless: watches
-            .services
-            .get(namespace, &names::headless_service(name))
-            .await
-            .map_err(failed("the headless Service"))?,
-        api: watches
-            .services
-            .get(namespace, &names::api_service(name))
-            .await
-            .map_err(failed("the API Service"))?,
-        // An unwanted one only matters when it is ours, and ours are in the store.
-        metrics: if wants_metrics {
-            watches
-                .services
-                .get(namespace, &metrics_name)
-                .await
-                .map_err(failed("the metrics Service"))?
-        } else {
-            watches.services.cached(namespace, &metrics_name)
-        },
-        stateful_set: watches
-            .stateful_sets
-            .get(namespace, &names::stateful_set(name))
-            .await
-            .map_err(failed("the StatefulSet"))?,
-        budget: watches
-            .budgets
-            .get(namespace, &names::disruption_budget(name))
-            .await
-            .map_err(failed("the PodDisruptionBudget"))?,
-        policy: if server.spec.network_policy.enabled {
-            watches
-                .policies
-                .get(namespace, &names::baseline_policy(name))
-                .await
-                .map_err(failed("the NetworkPolicy"))?
-        } else {
-            watches
-                .policies
-                .cached(namespace, &names::baseline_policy(name))
-        },
+        config,
+        headless,
+        api,
+        metrics,
+        stateful_set,
+        budget,
+        policy,
     })
 }
 
-async fn claims(
+/// A child from its store, or by name where the store has none. An unwanted one only matters when
+/// it is ours, and ours are in the store.
+async fn child<K: Readable>(
+    watched: &Watched<K>,
+    namespace: &str,
+    name: String,
+    wanted: bool,
+    what: &str,
+) -> Result<Option<Arc<K>>, ObserveError> {
+    if wanted {
+        watched.get(namespace, &name).await.map_err(failed(what))
+    } else {
+        Ok(watched.cached(namespace, &name))
+    }
+}
+
+async fn claims_of(
     watches: &Watches,
     namespace: &str,
     name: &str,
@@ -261,27 +282,6 @@ async fn claims(
             watches.claims.cached(namespace, &claim)
         };
         found.extend(live.map(|live| (volume, live)));
-    }
-    Ok(found)
-}
-
-pub(crate) async fn secrets(
-    client: &Client,
-    namespace: &str,
-    names: &[String],
-) -> Result<BTreeMap<String, SecretState>, ObserveError> {
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let mut found = BTreeMap::new();
-    for name in names {
-        let state = match api.get_opt(name).await {
-            Ok(Some(secret)) => SecretState::Present(Box::new(secret)),
-            Ok(None) => SecretState::Missing,
-            Err(kube::Error::Api(status)) if status.is_forbidden() => {
-                SecretState::Refused(status.message.clone())
-            }
-            Err(error) => return Err(failed(format!("Secret {name}"))(error)),
-        };
-        found.insert(name.clone(), state);
     }
     Ok(found)
 }

@@ -2,8 +2,8 @@
 
 use api_types::{DittoServer, labels};
 use controller_runtime::{
-    Context, Primaries, Primary, References, Triggers, WatchOptions, Watched,
-    cluster_metadata_triggers, reference_triggers,
+    Context, Primaries, Primary, References, Remembered, Target, Triggers, WatchOptions, Watched,
+    cluster_reference_triggers, reference_triggers,
 };
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
@@ -15,6 +15,7 @@ use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::MANAGERS;
+use crate::observe::{ClassState, HeldSecret};
 
 /// The stores of everything that the controller reads.
 #[derive(Clone, Debug)]
@@ -37,6 +38,10 @@ pub struct Watches {
     pub pods: Watched<Pod>,
     /// The Secrets and StorageClasses that each server refers to, generated Secrets included.
     pub references: References<DittoServer>,
+    /// What was read of those Secrets.
+    pub secrets: Remembered<HeldSecret>,
+    /// What was read of those StorageClasses.
+    pub class_states: Remembered<ClassState>,
     /// Whether StorageClasses may be read.
     pub classes: bool,
 }
@@ -56,12 +61,13 @@ impl Watches {
         let (policies, policy) = Watched::start(context, owned(), instance);
         let (claims, claim) = Watched::start(context, owned(), instance);
         let (pods, pod) = Watched::start(context, owned(), instance);
-        let secret = reference_triggers::<Secret, _>(
+        let (secrets, class_states) = (Remembered::new(), Remembered::new());
+        let secret = reference_triggers::<Secret, _, _>(
             context,
             WatchOptions::all().named("secrets (metadata)"),
             references.clone(),
+            secrets.clone(),
         );
-        let class_references = references.clone();
         let watches = Watches {
             servers: primary.store(),
             config_maps,
@@ -72,6 +78,8 @@ impl Watches {
             claims,
             pods,
             references,
+            secrets,
+            class_states,
             classes,
         };
         let mut triggers = vec![
@@ -85,18 +93,27 @@ impl Watches {
             secret,
         ];
         if classes {
-            triggers.push(cluster_metadata_triggers::<StorageClass, _>(
+            triggers.push(cluster_reference_triggers::<StorageClass, _, _>(
                 context,
                 WatchOptions::all()
                     .optional()
                     .named("storageclasses (metadata)"),
-                move |class| {
-                    let name = class.metadata.name.as_deref().unwrap_or_default();
-                    class_references.lookup(&StorageClass::kind(&()), "", name)
-                },
+                watches.references.clone(),
+                watches.class_states.clone(),
             ));
         }
         (watches, primary, triggers)
+    }
+
+    /// Forgets what was read of objects to which no server refers any more.
+    pub fn forget(&self, left: Vec<Target>) {
+        for (kind, namespace, name) in left {
+            if kind == Secret::kind(&()) {
+                self.secrets.forget(&namespace, &name);
+            } else if kind == StorageClass::kind(&()) {
+                self.class_states.forget(&namespace, &name);
+            }
+        }
     }
 }
 

@@ -169,10 +169,7 @@ const CA_KEY: &str = "ca.crt";
 
 fn has_ca(observed: &Observed, secret: &str) -> bool {
     match observed.secrets.get(secret) {
-        Some(SecretState::Present(secret)) => secret
-            .data
-            .as_ref()
-            .is_some_and(|data| data.contains_key(CA_KEY)),
+        Some(SecretState::Present(secret)) => secret.value(CA_KEY).is_some(),
         _ => false,
     }
 }
