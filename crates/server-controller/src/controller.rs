@@ -108,7 +108,8 @@ impl Reconcile for ServerController {
             applied: &applied,
         };
         let status = status::status(visit, &self.surroundings, now);
-        let unsaid = self.unsaid.wait(&observed.server, &status);
+        let more = rollout::is_being_made(visit);
+        let unsaid = self.unsaid.wait(&observed.server, &status, more);
         if unsaid.is_none() {
             let reported = report::report(
                 &self.applier,

@@ -13,14 +13,22 @@ use tokio::time::Instant;
 /// How long small news waits for more.
 const GATHER: Duration = Duration::from_millis(300);
 
+/// The same while more is certain to come: the claims of a new StatefulSet without its pod.
+const GATHER_MORE: Duration = Duration::from_millis(600);
+
 /// The servers with news that is not written yet, and since when.
 #[derive(Debug, Default)]
 pub struct Unsaid(Mutex<HashMap<ObjectRef<DittoServer>, Instant>>);
 
 impl Unsaid {
     /// How long `status` shall wait before it is written; `None` when it shall be written now, or
-    /// says nothing new.
-    pub fn wait(&self, server: &DittoServer, status: &DittoServerStatus) -> Option<Duration> {
+    /// says nothing new. `more` tells that something else is about to happen.
+    pub fn wait(
+        &self,
+        server: &DittoServer,
+        status: &DittoServerStatus,
+        more: bool,
+    ) -> Option<Duration> {
         let key = ObjectRef::from_obj(server);
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if news(server, status) != News::Small {
@@ -28,7 +36,8 @@ impl Unsaid {
             return None;
         }
         let since = *waiting.entry(key.clone()).or_insert_with(Instant::now);
-        let left = GATHER.saturating_sub(since.elapsed());
+        let whole = if more { GATHER_MORE } else { GATHER };
+        let left = whole.saturating_sub(since.elapsed());
         if left.is_zero() {
             waiting.remove(&key);
             return None;
@@ -120,14 +129,17 @@ mod tests {
         let unsaid = Unsaid::default();
         let server = &world.server;
         assert_ne!(server.status.as_ref(), Some(&after));
-        assert_eq!(unsaid.wait(server, &after), Some(GATHER));
+        assert_eq!(unsaid.wait(server, &after, true), Some(GATHER_MORE));
+        assert_eq!(unsaid.wait(server, &after, false), Some(GATHER));
         tokio::time::advance(GATHER / 2).await;
-        assert_eq!(unsaid.wait(server, &after), Some(GATHER / 2));
+        assert_eq!(unsaid.wait(server, &after, false), Some(GATHER / 2));
         tokio::time::advance(GATHER / 2).await;
-        assert_eq!(unsaid.wait(server, &after), None);
-        assert_eq!(unsaid.wait(server, &after), Some(GATHER), "later news");
+        assert!(unsaid.wait(server, &after, true).is_some());
+        assert_eq!(unsaid.wait(server, &after, false), None);
+        let later = unsaid.wait(server, &after, false);
+        assert_eq!(later, Some(GATHER), "later news");
         let same = reported(&world);
-        assert_eq!(unsaid.wait(server, &same), None, "and taken back");
+        assert_eq!(unsaid.wait(server, &same, false), None, "and taken back");
         assert!(unsaid.0.lock().unwrap().is_empty());
     }
 

@@ -17,6 +17,9 @@ use crate::{Bench, FOREIGN, PRODUCT, Process, servers};
 /// Bytes in each Secret of others.
 const BYTES: usize = 4096;
 
+/// So few Secrets that only the code that reads them takes memory.
+const FEW: usize = 10;
+
 /// Time in which a start is digested.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -47,6 +50,8 @@ pub(crate) async fn start(bench: &Bench) -> Result<Start> {
 pub(crate) struct Foreign {
     /// Number of Secrets of others.
     pub(crate) secrets: usize,
+    /// Memory of a process that starts when [`FEW`] are there: the code that reads them is loaded.
+    pub(crate) few: Memory,
     /// Memory of a process that runs while they are made.
     pub(crate) made_meanwhile: Memory,
     /// Memory of a process that starts when they are there.
@@ -56,24 +61,12 @@ pub(crate) struct Foreign {
 }
 
 pub(crate) async fn foreign(bench: &Bench) -> Result<Foreign> {
-    let process = Process::start(&bench.launcher).await?;
     namespace::create(&bench.admin, FOREIGN, Pods::None).await?;
-    let api: Api<Secret> = Api::namespaced(bench.admin.clone(), FOREIGN);
-    let value = "x".repeat(BYTES);
-    stream::iter(0..bench.size.secrets)
-        .map(anyhow::Ok)
-        .try_for_each_concurrent(32, |index| {
-            let (api, value) = (&api, &value);
-            async move {
-                let secret: Secret = serde_json::from_value(json!({
-                    "metadata": {"name": format!("foreign-{index:05}")},
-                    "stringData": {"value": value},
-                }))?;
-                api.create(&PostParams::default(), &secret).await?;
-                Ok(())
-            }
-        })
-        .await?;
+    make(bench, 0..FEW).await?;
+    let process = Process::start(&bench.launcher).await?;
+    tokio::time::sleep(SETTLE).await;
+    let few = process.memory()?;
+    make(bench, FEW..bench.size.secrets).await?;
     tokio::time::sleep(SETTLE).await;
     let made_meanwhile = process.memory()?;
     process.stop().await?;
@@ -86,10 +79,30 @@ pub(crate) async fn foreign(bench: &Bench) -> Result<Foreign> {
     servers::clear(&bench.admin, FOREIGN).await?;
     Ok(Foreign {
         secrets: bench.size.secrets,
+        few,
         made_meanwhile,
         there_before,
         seconds,
     })
+}
+
+async fn make(bench: &Bench, which: std::ops::Range<usize>) -> Result<()> {
+    let api: Api<Secret> = Api::namespaced(bench.admin.clone(), FOREIGN);
+    let value = "x".repeat(BYTES);
+    stream::iter(which)
+        .map(anyhow::Ok)
+        .try_for_each_concurrent(32, |index| {
+            let (api, value) = (&api, &value);
+            async move {
+                let secret: Secret = serde_json::from_value(json!({
+                    "metadata": {"name": format!("foreign-{index:05}")},
+                    "stringData": {"value": value},
+                }))?;
+                api.create(&PostParams::default(), &secret).await?;
+                Ok(())
+            }
+        })
+        .await
 }
 
 #[derive(Debug, serde::Serialize)]

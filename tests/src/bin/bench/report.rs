@@ -262,9 +262,10 @@ impl Report {
             "50 MiB",
             empty <= 14.0,
         ));
-        let more = |memory: &crate::process::Memory| memory.resident as f64 / MEBIBYTE - empty;
+        let few = foreign.few.resident as f64 / MEBIBYTE;
+        let more = |memory: &crate::process::Memory| memory.resident as f64 / MEBIBYTE - few;
         let (before, meanwhile) = (more(&foreign.there_before), more(&foreign.made_meanwhile));
-        lines.push(line(&format!("more with {} Secrets of others (4 KiB each), there before the start or made meanwhile", foreign.secrets), "+0 MiB (< 0.5)",
+        lines.push(line(&format!("more with {} Secrets of others (4 KiB each) than with 10, there before the start or made meanwhile", foreign.secrets), "+0 MiB (< 0.5)",
             format!("{before:+.1} and {meanwhile:+.1} MiB"), "212 to 262 MiB in all", before < 0.5 && meanwhile < 0.5));
         let restarted =
             (restart.memory.resident as f64 / 1024.0 - empty * 1024.0) / own.servers as f64;
