@@ -16,6 +16,10 @@ test *ARGS:
 lint:
     cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- -D warnings
 
+# measure speed and cost, and write docs/benchmarks.md
+bench *ARGS:
+    hack/bench {{ARGS}}
+
 # format the code
 fmt:
     cargo fmt --all

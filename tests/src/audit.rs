@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// The audit log.
@@ -12,7 +13,7 @@ use serde_json::Value;
 pub struct Audit(PathBuf);
 
 /// A point in the log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Mark(u64);
 
 /// One answered request.
@@ -28,6 +29,10 @@ pub struct Entry {
     pub code: u64,
     /// URL without the host.
     pub uri: String,
+    /// When the API server got it.
+    pub received: Option<Timestamp>,
+    /// When the API server had answered it; of a watch, when it ended.
+    pub answered: Option<Timestamp>,
 }
 
 impl Entry {
@@ -52,6 +57,8 @@ impl Entry {
                 .and_then(Value::as_u64)
                 .unwrap_or_default(),
             uri: text("/requestURI"),
+            received: text("/requestReceivedTimestamp").parse().ok(),
+            answered: text("/stageTimestamp").parse().ok(),
         }
     }
 

@@ -10,6 +10,7 @@ use std::{
 use futures::future::BoxFuture;
 use http::{HeaderValue, Response, StatusCode, header};
 use kube::{Client, Config, client::Body, config::KubeConfigOptions};
+use tokio::sync::Semaphore;
 use tower::{BoxError, Service};
 
 use crate::{
@@ -21,6 +22,11 @@ use crate::{
 
 /// How long establishing a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Requests under way at the same time, watches and Leases apart. Each has a connection of its own
+/// (HTTP/1.1), which costs a TLS handshake and memory on both sides; more than this makes no API
+/// server faster.
+const UNDER_WAY: usize = 16;
 
 /// What stands between the process and the API server besides kube's own
 /// stack. Default: nothing.
@@ -142,6 +148,7 @@ fn layered(inner: Client, layers: Layers, api_timeout: Duration) -> Client {
             inner,
             layers,
             api_timeout,
+            slots: Arc::new(Semaphore::new(UNDER_WAY)),
         },
         namespace,
     )
@@ -154,18 +161,26 @@ pub(crate) fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Metrics, fence, seam and time limit around a client, in this order from
-/// the caller to the network.
+/// Slots, metrics, fence, seam and time limit around a client, in this order
+/// from the caller to the network.
 #[derive(Clone)]
 struct Layered {
     inner: Client,
     layers: Layers,
     api_timeout: Duration,
+    slots: Arc<Semaphore>,
 }
 
 impl Layered {
     async fn answer(mut self, request: http::Request<Body>) -> Result<Response<Body>, BoxError> {
         let about = Request::of(&request);
+        // Held until the answer is read. A lease must not wait for anything else, and a stream
+        // would keep its slot for ever.
+        let _slot = if about.is_stream || about.is_lease() {
+            None
+        } else {
+            Some(Arc::clone(&self.slots).acquire_owned().await?)
+        };
         let limit = self.api_timeout;
         let metrics = self.layers.metrics.take();
         let result = self.guarded(&about, request, limit).await;

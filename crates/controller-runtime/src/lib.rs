@@ -42,6 +42,7 @@ pub use seam::Seam;
 pub use settings::Settings;
 pub use shutdown::Shutdown;
 pub use watch::{
-    Installable, MANAGED_BY_SELECTOR, Primaries, Primary, References, Triggers, WatchOptions,
-    Watched, cluster_metadata_triggers, metadata_triggers, reference_triggers,
+    Asked, Installable, MANAGED_BY_SELECTOR, Primaries, Primary, References, Remembered, Target,
+    Triggers, WatchOptions, Watched, cluster_metadata_triggers, cluster_reference_triggers,
+    metadata_triggers, reference_triggers,
 };

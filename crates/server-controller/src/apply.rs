@@ -8,7 +8,7 @@ pub mod storage;
 use std::sync::Arc;
 
 use controller_runtime::apply::{Applied as Written, Applier, ApplyError};
-use controller_runtime::{Watched, Writable};
+use controller_runtime::{Remembered, Watched, Writable};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,7 +16,7 @@ use kube::{Api, Client};
 use resources::{Children, Instance};
 use secrecy::SecretString;
 
-use crate::observe::{Live, Observed};
+use crate::observe::{HeldSecret, Live, Observed, keep};
 use crate::plan::{Plan, Wish};
 use crate::validate::Generated;
 use crate::watches::Watches;
@@ -63,12 +63,14 @@ pub enum MakeError {
     },
 }
 
-/// Makes a generated Secret by POST. One that exists meanwhile is left as it is.
+/// Makes a generated Secret by POST. One that exists meanwhile is left as it is. The answer holds
+/// what the cluster now holds, so it is remembered and not read again.
 ///
 /// # Errors
 /// [`MakeError`]
 pub async fn make(
     client: &Client,
+    remembered: &Remembered<HeldSecret>,
     instance: &Instance<'_>,
     generated: Generated,
 ) -> Result<(), MakeError> {
@@ -81,8 +83,13 @@ pub async fn make(
         field_manager: Some(crate::MANAGER.to_owned()),
         ..kube::api::PostParams::default()
     };
+    let name = secret.metadata.name.as_deref().unwrap_or_default();
+    let asked = remembered.ask(instance.namespace, name);
     match api.create(&parameters, &secret).await {
-        Ok(_) => Ok(()),
+        Ok(made) => {
+            keep(remembered, &asked, made);
+            Ok(())
+        }
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
         Err(source) => Err(MakeError::Api {
             name: secret.metadata.name.unwrap_or_default(),
@@ -109,7 +116,6 @@ pub async fn apply(
     observed: &Observed,
     plan: &Plan,
 ) -> Applied {
-    let mut failures = Vec::new();
     let Children {
         config,
         headless,
@@ -122,75 +128,43 @@ pub async fn apply(
         rule,
     } = &plan.children;
     let live = &observed.live;
-    let applied = Children {
-        config: write(
-            applier,
-            &watches.config_maps,
-            config,
-            &live.config,
-            &mut failures,
-        )
-        .await,
-        headless: write(
-            applier,
-            &watches.services,
-            headless,
-            &live.headless,
-            &mut failures,
-        )
-        .await,
-        api: write(applier, &watches.services, api, &live.api, &mut failures).await,
-        metrics: write(
-            applier,
-            &watches.services,
-            metrics,
-            &live.metrics,
-            &mut failures,
-        )
-        .await,
-        budget: write(
-            applier,
-            &watches.budgets,
-            budget,
-            &live.budget,
-            &mut failures,
-        )
-        .await,
-        policy: write(
-            applier,
-            &watches.policies,
-            policy,
-            &live.policy,
-            &mut failures,
-        )
-        .await,
-        // Late, and only when everything that the pod needs is there.
-        stateful_set: if failures.is_empty() {
-            let chosen = around_pod(client, stateful_set, plan).await;
-            match chosen {
-                Ok(wish) => {
-                    let watched = &watches.stateful_sets;
-                    write(applier, watched, &wish, &live.stateful_set, &mut failures).await
-                }
-                Err(error) => {
-                    failures.push(error);
-                    live.stateful_set.clone()
-                }
-            }
-        } else {
-            live.stateful_set.clone()
-        },
-        // The pod does not need them.
-        monitor: write_installed(
-            applier,
-            watches.monitors(),
-            monitor,
-            &live.monitor,
-            &mut failures,
-        )
-        .await,
-        rule: write_installed(applier, watches.rules(), rule, &live.rule, &mut failures).await,
+    let services = &watches.services;
+    let (config, headless, api, metrics, budget, policy, monitor, rule) = tokio::join!(
+        write(applier, &watches.config_maps, config, &live.config),
+        write(applier, services, headless, &live.headless),
+        write(applier, services, api, &live.api),
+        write(applier, services, metrics, &live.metrics),
+        write(applier, &watches.budgets, budget, &live.budget),
+        write(applier, &watches.policies, policy, &live.policy),
+        write_installed(applier, watches.monitors(), monitor, &live.monitor),
+        write_installed(applier, watches.rules(), rule, &live.rule),
+    );
+    let mut failures = Vec::new();
+    let mut applied = Children {
+        config: done(config, &live.config, &mut failures),
+        headless: done(headless, &live.headless, &mut failures),
+        api: done(api, &live.api, &mut failures),
+        metrics: done(metrics, &live.metrics, &mut failures),
+        budget: done(budget, &live.budget, &mut failures),
+        policy: done(policy, &live.policy, &mut failures),
+        stateful_set: live.stateful_set.clone(),
+        monitor: None,
+        rule: None,
     };
+    // Last, and only when everything that the pod needs is there.
+    if failures.is_empty() {
+        let set = match around_pod(client, stateful_set, plan).await {
+            Ok(wish) => {
+                let watched = &watches.stateful_sets;
+                write(applier, watched, &wish, &live.stateful_set).await
+            }
+            Err(error) => Err(error),
+        };
+        applied.stateful_set = done(set, &live.stateful_set, &mut failures);
+    }
+    // The pod does not need them.
+    applied.monitor = done(monitor, &live.monitor, &mut failures);
+    applied.rule = done(rule, &live.rule, &mut failures);
     if let (true, Some(pod)) = (plan.unstick, &observed.pod)
         && let Err(error) = applier.delete(&watches.pods, pod.as_ref()).await
     {
@@ -224,9 +198,8 @@ async fn write<K: Writable>(
     watched: &Watched<K>,
     wish: &Wish<K>,
     live: &Option<Arc<K>>,
-    failures: &mut Vec<ApplyError>,
-) -> Option<Arc<K>> {
-    let result = match (wish, live) {
+) -> Result<Option<Arc<K>>, ApplyError> {
+    match (wish, live) {
         (Wish::Apply(desired), live) => applier
             .apply(watched, desired.as_ref(), live.as_deref())
             .await
@@ -239,8 +212,16 @@ async fn write<K: Writable>(
         (Wish::Remove, Some(live)) => applier.delete(watched, live.as_ref()).await.map(|_| None),
         (Wish::Leave, live) => Ok(live.clone()),
         (Wish::Remove, None) => Ok(None),
-    };
-    result.unwrap_or_else(|error| {
+    }
+}
+
+/// The child after the write; as it was where that failed.
+fn done<K>(
+    written: Result<Option<Arc<K>>, ApplyError>,
+    live: &Option<Arc<K>>,
+    failures: &mut Vec<ApplyError>,
+) -> Option<Arc<K>> {
+    written.unwrap_or_else(|error| {
         failures.push(error);
         live.clone()
     })
@@ -253,20 +234,19 @@ async fn write_installed<K: Writable>(
     store: Option<&Watched<K>>,
     wish: &Wish<K>,
     live: &Option<Arc<K>>,
-    failures: &mut Vec<ApplyError>,
-) -> Option<Arc<K>> {
-    let store = store?;
-    let mut own = Vec::new();
-    let written = write(applier, store, wish, live, &mut own).await;
-    failures.extend(own.into_iter().map(|failure| match failure {
+) -> Result<Option<Arc<K>>, ApplyError> {
+    let Some(store) = store else {
+        return Ok(None);
+    };
+    let written = write(applier, store, wish, live).await;
+    written.map_err(|failure| match failure {
         ApplyError::Api {
             kind,
             name,
             source: kube::Error::Api(status),
         } if matches!(status.code, 404 | 405) => ApplyError::Conflict { kind, name },
         failure => failure,
-    }));
-    written
+    })
 }
 
 fn log(meta: &ObjectMeta, kind: &str) {

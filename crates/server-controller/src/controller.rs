@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use api_types::DittoServer;
 use api_types::conditions::ConditionType;
-use api_types::names::Volume;
+use api_types::names::{self, Volume};
 use async_trait::async_trait;
 use controller_runtime::{Applier, Context, Events, Outcome, Reconcile};
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -22,7 +23,7 @@ use crate::apply::storage::StorageOutcome;
 use crate::apply::{self, Applied, deletion, finalizer};
 use crate::observe::{self, Observed, identity, secret_names};
 use crate::plan::{self, Deletion, Finalizer, Plan};
-use crate::report::{self, ReportError};
+use crate::report::{self, ReportError, Unsaid};
 use crate::status::{self, Surroundings, Visit, rollout};
 use crate::takeover;
 use crate::validate;
@@ -54,6 +55,7 @@ pub async fn run(context: Context) -> anyhow::Result<()> {
             cluster_domain: context.settings.cluster_domain.clone(),
         },
         watches,
+        unsaid: Unsaid::default(),
     });
     let options = context.run_options();
     controller_runtime::run(
@@ -73,6 +75,7 @@ struct ServerController {
     events: Events,
     surroundings: Surroundings,
     watches: Watches,
+    unsaid: Unsaid,
 }
 
 #[async_trait]
@@ -110,19 +113,22 @@ impl Reconcile for ServerController {
             applied: &applied,
         };
         let status = status::status(visit, &self.surroundings, now);
-        let reported = report::report(
-            &self.applier,
-            &self.watches.servers,
-            &self.events,
-            &observed.server,
-            &status,
-        )
-        .await;
-        match reported {
-            Err(ReportError::Apply(error)) if error.is_conflict() => {
-                return Ok(Outcome::WaitFor(FRESH_LOOK));
+        let more = rollout::is_being_made(visit);
+        let unsaid = self.unsaid.wait(&observed.server, &status, more);
+        if unsaid.is_none() {
+            let reported = report::report(
+                &self.applier,
+                &self.watches.servers,
+                &self.events,
+                &observed.server,
+                &status,
+            );
+            match reported.await {
+                Err(ReportError::Apply(error)) if error.is_conflict() => {
+                    return Ok(Outcome::WaitFor(FRESH_LOOK));
+                }
+                result => result?,
             }
-            result => result?,
         }
         if let Some(step) = &plan.deletion {
             return self.delete(&observed, step).await;
@@ -138,6 +144,7 @@ impl Reconcile for ServerController {
             rollout::wake(&status, spec, observed.pod.as_deref(), now),
             status::storage_wake(&observed, &status, now),
             in_the_way.then_some(NAME_CONFLICT_POLL),
+            unsaid,
         ];
         outcome(applied, again.into_iter().flatten().min())
     }
@@ -171,9 +178,13 @@ impl Reconcile for ServerController {
     }
 
     fn gone(&self, namespace: &str, name: &str) {
+        let server = ObjectRef::new(name).within(namespace);
+        self.unsaid.forget(&server);
+        self.watches.forget(self.watches.references.remove(&server));
+        // A deletion asks for this one also where the server does not refer to it.
         self.watches
-            .references
-            .remove(&ObjectRef::new(name).within(namespace));
+            .secrets
+            .forget(namespace, &names::admin_secret(name));
     }
 }
 
@@ -197,10 +208,9 @@ impl ServerController {
         let classes = classes
             .into_iter()
             .map(|class| (StorageClass::kind(&()), String::new(), class));
-        self.watches.references.set(
-            &ObjectRef::new(name).within(namespace),
-            secrets.chain(classes),
-        );
+        let server = ObjectRef::new(name).within(namespace);
+        let left = self.watches.references.set(&server, secrets.chain(classes));
+        self.watches.forget(left);
     }
 
     /// Sets the finalizer where something must be done at the deletion, before anything else: then
@@ -247,16 +257,19 @@ impl ServerController {
         let (plan, namespace) = {
             let validated = validate::validate(&observed)?;
             let plan = plan::plan(&observed, &validated)?;
-            for generated in &plan.make {
-                apply::make(&self.client, &validated.instance, *generated).await?;
-            }
+            let secrets = &self.watches.secrets;
+            try_join_all(plan.make.iter().map(|generated| {
+                apply::make(&self.client, secrets, &validated.instance, *generated)
+            }))
+            .await?;
             (plan, validated.instance.namespace.to_owned())
         };
         if plan.make.is_empty() {
             return Ok((observed, plan));
         }
         let names = secret_names(&observed.server);
-        observed.secrets = observe::secrets(&self.client, &namespace, &names).await?;
+        observed.secrets =
+            observe::secrets(&self.client, &self.watches.secrets, &namespace, &names).await?;
         let validated = validate::validate(&observed)?;
         let plan = plan::plan(&observed, &validated)?;
         if !plan.make.is_empty() {

@@ -4,6 +4,7 @@
 //! exception is a Secret that the API server refuses to show: that is a fact for people.
 
 mod orphan;
+mod secrets;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use controller_runtime::{Readable, Watched};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Event, PersistentVolumeClaim, Pod, PodTemplateSpec, Secret, Service,
+    ConfigMap, Event, PersistentVolumeClaim, Pod, PodTemplateSpec, Service,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -30,6 +31,8 @@ use crate::status::trouble;
 use crate::takeover;
 use crate::watches::Watches;
 
+pub use secrets::{HeldSecret, SecretState};
+pub(crate) use secrets::{keep, secrets};
 pub use storage::{ClaimEvent, ClassState, StorageFacts, class_names, may_read_classes};
 
 /// The live children; `None` where there is none.
@@ -50,17 +53,6 @@ pub struct Served {
     pub monitors: bool,
     /// PrometheusRules.
     pub rules: bool,
-}
-
-/// What is known of a Secret.
-#[derive(Clone, Debug)]
-pub enum SecretState {
-    /// It exists.
-    Present(Box<Secret>),
-    /// It does not exist.
-    Missing,
-    /// The API server refuses to show it, with this explanation.
-    Refused(String),
 }
 
 /// Everything that a decision about one server needs to know.
@@ -90,12 +82,7 @@ impl Observed {
     /// Whether the Secret `secret` has a value under `key`; `None` when that is not known.
     pub fn has_key(&self, secret: &str, key: &str) -> Option<bool> {
         match self.secrets.get(secret)? {
-            SecretState::Present(secret) => Some(
-                secret
-                    .data
-                    .as_ref()
-                    .is_some_and(|data| data.contains_key(key)),
-            ),
+            SecretState::Present(secret) => Some(secret.value(key).is_some()),
             SecretState::Missing | SecretState::Refused(_) => None,
         }
     }
@@ -127,11 +114,27 @@ pub async fn observe(
 ) -> Result<Observed, ObserveError> {
     let (namespace, name) = identity(&server);
     let served = watches.served();
-    let live = children(watches, &namespace, &name, &server).await?;
     // What is deleted for good is looked up by name, not only in the stores.
     let leaving = server.metadata.deletion_timestamp.is_some() && is_held(&server);
-    let look_up = LookUp::of(&server, live.stateful_set.as_deref(), leaving);
-    let claims = claims(watches, &namespace, &name, look_up).await?;
+    let mut names = secret_names(&server);
+    if leaving {
+        names.push(names::admin_secret(&name));
+    }
+    // What one does not need the other for is read at the same time.
+    let set = watches
+        .stateful_sets
+        .cached(&namespace, &names::stateful_set(&name));
+    let look_up = LookUp::of(&server, set.as_deref(), leaving);
+    let (live, mut claims, secrets) = tokio::try_join!(
+        children(watches, &namespace, &name, &server),
+        claims_of(watches, &namespace, &name, look_up),
+        secrets(client, &watches.secrets, &namespace, &names),
+    )?;
+    // A StatefulSet that is in no store was found by name.
+    let more = LookUp::of(&server, live.stateful_set.as_deref(), leaving);
+    if set.is_none() && more == LookUp::All {
+        claims = claims_of(watches, &namespace, &name, more).await?;
+    }
     let pod = if leaving {
         watches.pods.get(&namespace, &pod_name(&name)).await
     } else {
@@ -151,11 +154,6 @@ pub async fn observe(
         }
         None => None,
     };
-    let mut names = secret_names(&server);
-    if leaving {
-        names.push(names::admin_secret(&name));
-    }
-    let secrets = secrets(client, &namespace, &names).await?;
     let mut observed = Observed {
         server,
         live,
@@ -168,7 +166,7 @@ pub async fn observe(
         storage: StorageFacts::default(),
     };
     if !leaving {
-        observed.storage = storage::facts(client, watches.classes, &observed, now).await?;
+        observed.storage = storage::facts(client, watches, &observed, now).await?;
     }
     Ok(observed)
 }
@@ -247,93 +245,109 @@ async fn children(
     name: &str,
     server: &DittoServer,
 ) -> Result<Live, ObserveError> {
-    let metrics_name = names::metrics_service(name);
     let metrics = server.spec.metrics.as_ref();
     let wants_metrics = metrics.is_some_and(|metrics| metrics.enabled);
     let wants_monitor = metrics.is_some_and(|metrics| metrics.wanted_monitor().is_some());
     let wants_rule = metrics.is_some_and(|metrics| metrics.wanted_rule().is_some());
-    Ok(Children {
-        config: watches
-            .config_maps
-            .get(namespace, &names::config(name))
-            .await
-            .map_err(failed("the ConfigMap"))?,
-        headless: watches
-            .services
-            .get(namespace, &names::headless_service(name))
-            .await
-            .map_err(failed("the headless Service"))?,
-        api: watches
-            .services
-            .get(namespace, &names::api_service(name))
-            .await
-            .map_err(failed("the API Service"))?,
-        // An unwanted one only matters when it is ours, and ours are in the store.
-        metrics: if wants_metrics {
-            watches
-                .services
-                .get(namespace, &metrics_name)
-                .await
-                .map_err(failed("the metrics Service"))?
-        } else {
-            watches.services.cached(namespace, &metrics_name)
-        },
-        stateful_set: watches
-            .stateful_sets
-            .get(namespace, &names::stateful_set(name))
-            .await
-            .map_err(failed("the StatefulSet"))?,
-        budget: watches
-            .budgets
-            .get(namespace, &names::disruption_budget(name))
-            .await
-            .map_err(failed("the PodDisruptionBudget"))?,
-        policy: if server.spec.network_policy.enabled {
-            watches
-                .policies
-                .get(namespace, &names::baseline_policy(name))
-                .await
-                .map_err(failed("the NetworkPolicy"))?
-        } else {
-            watches
-                .policies
-                .cached(namespace, &names::baseline_policy(name))
-        },
-        monitor: installed(
+    let services = &watches.services;
+    let (headless, api) = (names::headless_service(name), names::api_service(name));
+    let (config, headless, api, metrics, stateful_set, budget, policy, monitor, rule) = tokio::try_join!(
+        child(
+            &watches.config_maps,
+            namespace,
+            names::config(name),
+            true,
+            "the ConfigMap"
+        ),
+        child(services, namespace, headless, true, "the headless Service"),
+        child(services, namespace, api, true, "the API Service"),
+        child(
+            services,
+            namespace,
+            names::metrics_service(name),
+            wants_metrics,
+            "the metrics Service"
+        ),
+        child(
+            &watches.stateful_sets,
+            namespace,
+            names::stateful_set(name),
+            true,
+            "the StatefulSet"
+        ),
+        child(
+            &watches.budgets,
+            namespace,
+            names::disruption_budget(name),
+            true,
+            "the PodDisruptionBudget"
+        ),
+        child(
+            &watches.policies,
+            namespace,
+            names::baseline_policy(name),
+            server.spec.network_policy.enabled,
+            "the NetworkPolicy"
+        ),
+        installed(
             watches.monitors(),
             namespace,
-            &names::service_monitor(name),
+            names::service_monitor(name),
             wants_monitor,
-        )
-        .await
-        .map_err(failed("the ServiceMonitor"))?,
-        rule: installed(
+            "the ServiceMonitor"
+        ),
+        installed(
             watches.rules(),
             namespace,
-            &names::prometheus_rule(name),
+            names::prometheus_rule(name),
             wants_rule,
-        )
-        .await
-        .map_err(failed("the PrometheusRule"))?,
+            "the PrometheusRule"
+        ),
+    )?;
+    Ok(Children {
+        config,
+        headless,
+        api,
+        metrics,
+        stateful_set,
+        budget,
+        policy,
+        monitor,
+        rule,
     })
 }
 
-/// A child of a kind that the cluster may not have. An unwanted one only matters when it is ours,
-/// and ours are in the store.
+/// A child from its store, or by name where the store has none. An unwanted one only matters when
+/// it is ours, and ours are in the store.
+async fn child<K: Readable>(
+    watched: &Watched<K>,
+    namespace: &str,
+    name: String,
+    wanted: bool,
+    what: &str,
+) -> Result<Option<Arc<K>>, ObserveError> {
+    if wanted {
+        watched.get(namespace, &name).await.map_err(failed(what))
+    } else {
+        Ok(watched.cached(namespace, &name))
+    }
+}
+
+/// As [`child`], for a kind that the cluster may not have.
 async fn installed<K: Readable>(
     store: Option<&Watched<K>>,
     namespace: &str,
-    name: &str,
+    name: String,
     wanted: bool,
-) -> Result<Option<Arc<K>>, kube::Error> {
+    what: &str,
+) -> Result<Option<Arc<K>>, ObserveError> {
     match store {
-        Some(store) if wanted => store.get(namespace, name).await,
-        Some(store) => Ok(store.cached(namespace, name)),
+        Some(store) => child(store, namespace, name, wanted, what).await,
         None => Ok(None),
     }
 }
 
-async fn claims(
+async fn claims_of(
     watches: &Watches,
     namespace: &str,
     name: &str,
@@ -352,27 +366,6 @@ async fn claims(
             watches.claims.cached(namespace, &claim)
         };
         found.extend(live.map(|live| (volume, live)));
-    }
-    Ok(found)
-}
-
-pub(crate) async fn secrets(
-    client: &Client,
-    namespace: &str,
-    names: &[String],
-) -> Result<BTreeMap<String, SecretState>, ObserveError> {
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let mut found = BTreeMap::new();
-    for name in names {
-        let state = match api.get_opt(name).await {
-            Ok(Some(secret)) => SecretState::Present(Box::new(secret)),
-            Ok(None) => SecretState::Missing,
-            Err(kube::Error::Api(status)) if status.is_forbidden() => {
-                SecretState::Refused(status.message.clone())
-            }
-            Err(error) => return Err(failed(format!("Secret {name}"))(error)),
-        };
-        found.insert(name.clone(), state);
     }
     Ok(found)
 }

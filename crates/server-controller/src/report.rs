@@ -1,5 +1,7 @@
 //! The last step: writes the status where it differs, and an event for each transition.
 
+mod unsaid;
+
 use api_types::DittoServer;
 use api_types::conditions::{self, ConditionType};
 use api_types::v1alpha1::DittoServerStatus;
@@ -8,6 +10,8 @@ use controller_runtime::{Events, Primaries};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use kube::runtime::events::EventType;
+
+pub use unsaid::Unsaid;
 
 /// Writes `status` over that of `server` where it differs.
 ///

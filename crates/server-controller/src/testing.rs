@@ -12,7 +12,7 @@ use resources::Instance;
 use serde_json::{Value, json};
 
 use crate::apply::Applied;
-use crate::observe::{ClassState, Observed, SecretState};
+use crate::observe::{ClassState, HeldSecret, Observed, SecretState};
 use crate::plan::{Plan, Wish, plan};
 use crate::status::{Surroundings, Visit, status};
 use crate::validate::validate;
@@ -80,9 +80,10 @@ pub(crate) fn secret(world: &mut Observed, name: &str, data: &[(&str, &str)]) {
     };
     secret.metadata.name = Some(name.to_owned());
     secret.metadata.labels = Some(labels);
+    let held = Arc::new(HeldSecret::of(secret));
     world
         .secrets
-        .insert(name.to_owned(), SecretState::Present(Box::new(secret)));
+        .insert(name.to_owned(), SecretState::Present(held));
 }
 
 /// The plan for `world`.

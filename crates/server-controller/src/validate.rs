@@ -6,12 +6,11 @@ use api_types::conditions::Reason;
 use api_types::names;
 use api_types::names::Volume;
 use configgen::{Check, Concern, Effect, Input, JWT_KEY, PASSWORD_KEY};
-use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
 use percona_bridge::{NotSupported, Source};
 use resources::{Children, Instance};
 
-use crate::observe::{Observed, SecretState};
+use crate::observe::{HeldSecret, Observed, SecretState};
 use crate::takeover;
 
 /// A Secret that the operator makes.
@@ -162,7 +161,7 @@ fn judge(observed: &Observed, instance: &Instance<'_>, input: &Input, judged: &m
             ),
         );
     }
-    let Some(value) = value(secret, &input.reference.key.0) else {
+    let Some(value) = secret.value(&input.reference.key.0) else {
         if input.required {
             problem(
                 Reason::SecretKeyMissing,
@@ -175,7 +174,7 @@ fn judge(observed: &Observed, instance: &Instance<'_>, input: &Input, judged: &m
         }
         return;
     };
-    if let Some(flaw) = flaw(input.check, &value) {
+    if let Some(flaw) = flaw(input.check, value) {
         return problem(
             Reason::SecretInvalid,
             format!(
@@ -186,12 +185,12 @@ fn judge(observed: &Observed, instance: &Instance<'_>, input: &Input, judged: &m
         );
     }
     if is_jwt(instance, input) {
-        judged.jwt = Some(value.clone());
+        judged.jwt = Some(value.to_vec());
     }
     if input.kind.effect() == Effect::Restart {
         judged
             .restart
-            .insert(format!("{name}/{}", input.reference.key), value);
+            .insert(format!("{name}/{}", input.reference.key), value.to_vec());
     }
 }
 
@@ -207,17 +206,18 @@ fn usable(
     observed: &Observed,
     instance: &Instance<'_>,
     generated: Generated,
-    secret: &Secret,
+    secret: &HeldSecret,
 ) -> bool {
     let put_back = generated == Generated::Admin
         && has_data(observed, instance)
         && secret
+            .object
             .metadata
             .owner_references
             .iter()
             .flatten()
             .all(|owner| owner.controller != Some(true));
-    instance.owns(secret) || put_back
+    instance.owns(&secret.object) || put_back
 }
 
 /// The input that is ours to make, if `input` is one.
@@ -247,10 +247,6 @@ fn is_jwt(instance: &Instance<'_>, input: &Input) -> bool {
         Some(reference) => *reference == input.reference,
         None => generated(instance, input) == Some(Generated::Jwt),
     }
-}
-
-fn value(secret: &Secret, key: &str) -> Option<Vec<u8>> {
-    secret.data.as_ref()?.get(key).map(|bytes| bytes.0.clone())
 }
 
 fn flaw(check: Check, value: &[u8]) -> Option<String> {
@@ -321,6 +317,8 @@ fn conflicts(observed: &Observed, instance: &Instance<'_>) -> Vec<Conflict> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::testing::{empty, left_claim, provisioned, secret};
     use serde_json::json;
@@ -387,7 +385,7 @@ mod tests {
         let Some(SecretState::Present(found)) = world.secrets.get_mut("files-jwt-secret") else {
             panic!("the Secret is there");
         };
-        found.metadata.labels = None;
+        Arc::make_mut(found).object.metadata.labels = None;
         assert_eq!(reasons(&world), [Reason::NameConflict]);
     }
 
@@ -430,7 +428,7 @@ mod tests {
         else {
             panic!("the Secret is there");
         };
-        found.metadata.labels = None;
+        Arc::make_mut(found).object.metadata.labels = None;
         assert_eq!(
             reasons(&world),
             [Reason::NameConflict],

@@ -2,8 +2,8 @@
 
 use api_types::{DittoServer, labels};
 use controller_runtime::{
-    Context, Installable, Primaries, Primary, Readable, References, Triggers, WatchOptions,
-    Watched, cluster_metadata_triggers, reference_triggers,
+    Context, Installable, Primaries, Primary, Readable, References, Remembered, Target, Triggers,
+    WatchOptions, Watched, cluster_reference_triggers, reference_triggers,
 };
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
@@ -15,7 +15,7 @@ use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use resources::{PrometheusRule, ServiceMonitor};
 
-use crate::observe::{self, Served};
+use crate::observe::{self, ClassState, HeldSecret, Served};
 use crate::{MANAGERS, rights};
 
 /// The stores of everything that the controller reads.
@@ -43,6 +43,10 @@ pub struct Watches {
     pub rules: Option<Installable<PrometheusRule>>,
     /// The Secrets and StorageClasses that each server refers to, generated Secrets included.
     pub references: References<DittoServer>,
+    /// What was read of those Secrets.
+    pub secrets: Remembered<HeldSecret>,
+    /// What was read of those StorageClasses.
+    pub class_states: Remembered<ClassState>,
     /// Whether StorageClasses may be read.
     pub classes: bool,
 }
@@ -98,12 +102,13 @@ impl Watches {
         let (policies, policy) = Watched::start(context, owned(), instance);
         let (claims, claim) = Watched::start(context, owned(), instance);
         let (pods, pod) = Watched::start(context, owned(), instance);
-        let secret = reference_triggers::<Secret, _>(
+        let (secrets, class_states) = (Remembered::new(), Remembered::new());
+        let secret = reference_triggers::<Secret, _, _>(
             context,
             WatchOptions::all().named("secrets (metadata)"),
             references.clone(),
+            secrets.clone(),
         );
-        let class_references = references.clone();
         let servers = primary.store();
         let (monitors, monitor) = installable(context, monitors, ServiceMonitor::CRD, &servers);
         let (rules, rule) = installable(context, rules, PrometheusRule::CRD, &servers);
@@ -119,6 +124,8 @@ impl Watches {
             monitors,
             rules,
             references,
+            secrets,
+            class_states,
             classes,
         };
         let mut triggers = vec![
@@ -133,18 +140,27 @@ impl Watches {
         ];
         triggers.extend(monitor.into_iter().chain(rule));
         if classes {
-            triggers.push(cluster_metadata_triggers::<StorageClass, _>(
+            triggers.push(cluster_reference_triggers::<StorageClass, _, _>(
                 context,
                 WatchOptions::all()
                     .optional()
                     .named("storageclasses (metadata)"),
-                move |class| {
-                    let name = class.metadata.name.as_deref().unwrap_or_default();
-                    class_references.lookup(&StorageClass::kind(&()), "", name)
-                },
+                watches.references.clone(),
+                watches.class_states.clone(),
             ));
         }
         (watches, primary, triggers)
+    }
+
+    /// Forgets what was read of objects to which no server refers any more.
+    pub fn forget(&self, left: Vec<Target>) {
+        for (kind, namespace, name) in left {
+            if kind == Secret::kind(&()) {
+                self.secrets.forget(&namespace, &name);
+            } else if kind == StorageClass::kind(&()) {
+                self.class_states.forget(&namespace, &name);
+            }
+        }
     }
 }
 

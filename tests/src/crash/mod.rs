@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::audit::{Entry, Mark, listed};
 use crate::end_state::EndState;
 use crate::wait::{LIMIT, within};
-use crate::{Controller, PodLog, Pods, World};
+use crate::{Controller, PodLog, Pods, SERVER, World};
 
 /// Replays that run at the same time, each in a namespace of its own.
 const AT_ONCE: u64 = 4;
@@ -72,7 +72,7 @@ impl Cost {
         Ok(Cost {
             created: count(Entry::is_creation),
             deleted: count(Entry::is_deletion),
-            pods: pods.count(),
+            pods: pods.count(SERVER),
         })
     }
 }

@@ -1,7 +1,6 @@
 //! A restart costs clients their sessions: which changes bring one, and which never do.
 
 use anyhow::{Context, Result, ensure};
-use cluster_tests::pods::PodLog;
 use cluster_tests::rest::Rest;
 use cluster_tests::{Controller, Outcome, PodLog, Pods, SERVER, World, scenario, until};
 use k8s_openapi::api::core::v1::{Pod, Secret};

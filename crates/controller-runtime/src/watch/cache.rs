@@ -16,7 +16,7 @@ pub(crate) type Key = (String, String);
 
 /// A resourceVersion. Versions of one resource compare as numbers
 /// (KEP-5504, <https://kep.k8s.io/5504>).
-type Version = u64;
+pub(crate) type Version = u64;
 
 /// What an event changed.
 #[derive(Debug)]

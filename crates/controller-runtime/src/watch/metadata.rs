@@ -13,7 +13,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{References, Triggers, WatchOptions, events::events};
+use super::{References, Remembered, Triggers, WatchOptions, events::events};
 use crate::{Context, kinds::Readable};
 
 /// Watches the metadata of every `K` in the scope and hands each object that
@@ -32,7 +32,7 @@ where
     let apis = context.scope.apis(&context.client);
     triggers(context, options, apis, move |event| match event {
         Seen::Object(object) => concerns(object),
-        Seen::Relisted => Vec::new(),
+        Seen::Listing | Seen::Listed { .. } => Vec::new(),
     })
 }
 
@@ -50,41 +50,96 @@ where
     let apis = vec![Api::all(context.client.clone())];
     triggers(context, options, apis, move |event| match event {
         Seen::Object(object) => concerns(object),
-        Seen::Relisted => Vec::new(),
+        Seen::Listing | Seen::Listed { .. } => Vec::new(),
     })
 }
 
 /// Watches the metadata of every `K` in the scope and wakes the primaries
 /// that refer to the object by kind, namespace and name. After an
 /// interruption in which events may have been lost, every primary that refers
-/// to an object of this kind is woken.
-pub fn reference_triggers<K, P>(
+/// to an object of this kind is woken. What `remembered` keeps of an object is
+/// dropped before anybody is woken because of it.
+pub fn reference_triggers<K, P, V>(
     context: &Context,
     options: WatchOptions,
     references: References<P>,
+    remembered: Remembered<V>,
 ) -> Triggers<P>
 where
     K: Readable,
     P: Resource<DynamicType = ()> + Send + Sync + 'static,
+    V: Send + Sync + 'static,
 {
     let apis = context.scope.apis::<PartialObjectMeta<K>>(&context.client);
+    referring(context, options, apis, references, remembered)
+}
+
+/// As [`reference_triggers`], for a kind that is not namespaced, such as
+/// StorageClass; the scope of the process does not matter. References to it
+/// have the empty namespace.
+pub fn cluster_reference_triggers<K, P, V>(
+    context: &Context,
+    options: WatchOptions,
+    references: References<P>,
+    remembered: Remembered<V>,
+) -> Triggers<P>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    P: Resource<DynamicType = ()> + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    let apis = vec![Api::<PartialObjectMeta<K>>::all(context.client.clone())];
+    referring(context, options, apis, references, remembered)
+}
+
+fn referring<K, P, V>(
+    context: &Context,
+    options: WatchOptions,
+    apis: Vec<Api<PartialObjectMeta<K>>>,
+    references: References<P>,
+    remembered: Remembered<V>,
+) -> Triggers<P>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    P: Resource<DynamicType = ()> + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
     triggers(context, options, apis, move |event| match event {
         Seen::Object(object) => {
             let meta = &object.metadata;
+            remembered.told(meta);
             references.lookup(
                 &K::kind(&()),
                 meta.namespace.as_deref().unwrap_or_default(),
                 meta.name.as_deref().unwrap_or_default(),
             )
         }
-        Seen::Relisted => references.lookup_kind(&K::kind(&())),
+        Seen::Listing => {
+            remembered.listing(false);
+            Vec::new()
+        }
+        Seen::Listed { again, all } => {
+            remembered.listing(all);
+            if again {
+                references.lookup_kind(&K::kind(&()))
+            } else {
+                Vec::new()
+            }
+        }
     })
 }
 
 enum Seen<'a, K> {
     Object(&'a PartialObjectMeta<K>),
-    /// A list after the first one has ended.
-    Relisted,
+    /// A list begins.
+    Listing,
+    /// A list has ended.
+    Listed {
+        /// It was not the first one of its collection.
+        again: bool,
+        /// Every collection is listed now.
+        all: bool,
+    },
 }
 
 fn triggers<K, P>(
@@ -107,20 +162,25 @@ where
         .enumerate()
         .map(|(index, api)| tagged(index, &name, api, &options));
     let mut listed = vec![false; watches.len()];
+    let mut listing = vec![true; watches.len()];
     stream::select_all(watches)
         .flat_map(move |(index, event)| {
             let woken = match &event {
                 Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
                     concerns(Seen::Object(object))
                 }
-                Event::Init => Vec::new(),
-                Event::InitDone if listed[index] => concerns(Seen::Relisted),
+                Event::Init => {
+                    listing[index] = true;
+                    concerns(Seen::Listing)
+                }
                 Event::InitDone => {
-                    listed[index] = true;
+                    let again = std::mem::replace(&mut listed[index], true);
+                    listing[index] = false;
                     if let (true, Some(gate)) = (listed.iter().all(|done| *done), &gate) {
                         gate.open();
                     }
-                    Vec::new()
+                    let all = listing.iter().all(|listing| !*listing);
+                    concerns(Seen::Listed { again, all })
                 }
             };
             stream::iter(woken)

@@ -10,13 +10,17 @@ mod installable;
 mod installable_tests;
 mod metadata;
 mod references;
+mod remembered;
 #[cfg(test)]
 mod stream_tests;
 mod watched;
 
 pub use installable::Installable;
-pub use metadata::{cluster_metadata_triggers, metadata_triggers, reference_triggers};
-pub use references::References;
+pub use metadata::{
+    cluster_metadata_triggers, cluster_reference_triggers, metadata_triggers, reference_triggers,
+};
+pub use references::{References, Target};
+pub use remembered::{Asked, Remembered};
 pub use watched::{Primaries, Primary, Watched};
 
 use futures::stream::BoxStream;

@@ -9,7 +9,7 @@ use std::{
 use kube::{Resource, runtime::reflector::ObjectRef};
 
 /// A foreign object: kind, namespace, name.
-type Target = (Cow<'static, str>, String, String);
+pub type Target = (Cow<'static, str>, String, String);
 
 /// Which primaries refer to which foreign objects by name. Cheap to clone;
 /// all clones share one index.
@@ -53,12 +53,13 @@ impl<P: Resource<DynamicType = ()>> References<P> {
     }
 
     /// Replaces everything that a primary refers to, each as kind, namespace
-    /// and name.
+    /// and name. Returns what no primary refers to any more.
     pub fn set<S, N, M>(
         &self,
         primary: &ObjectRef<P>,
         references: impl IntoIterator<Item = (S, N, M)>,
-    ) where
+    ) -> Vec<Target>
+    where
         S: Into<Cow<'static, str>>,
         N: Into<String>,
         M: Into<String>,
@@ -68,9 +69,13 @@ impl<P: Resource<DynamicType = ()>> References<P> {
             .map(|(kind, namespace, name)| (kind.into(), namespace.into(), name.into()))
             .collect();
         let mut index = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        index.clear(primary);
+        if index.by_primary.get(primary) == Some(&targets) {
+            return Vec::new();
+        }
+        let mut left = index.clear(primary);
+        left.retain(|target| !targets.contains(target));
         if targets.is_empty() {
-            return;
+            return left;
         }
         for target in &targets {
             index
@@ -80,14 +85,15 @@ impl<P: Resource<DynamicType = ()>> References<P> {
                 .insert(primary.clone());
         }
         index.by_primary.insert(primary.clone(), targets);
+        left
     }
 
-    /// Forgets a primary.
-    pub fn remove(&self, primary: &ObjectRef<P>) {
+    /// Forgets a primary. Returns what no primary refers to any more.
+    pub fn remove(&self, primary: &ObjectRef<P>) -> Vec<Target> {
         self.0
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .clear(primary);
+            .clear(primary)
     }
 
     /// Primaries that refer to this object.
@@ -121,15 +127,19 @@ impl<P: Resource<DynamicType = ()>> References<P> {
 }
 
 impl<P: Resource<DynamicType = ()>> Index<P> {
-    fn clear(&mut self, primary: &ObjectRef<P>) {
+    /// Removes a primary; returns what is referred to by none then.
+    fn clear(&mut self, primary: &ObjectRef<P>) -> Vec<Target> {
+        let mut left = Vec::new();
         for target in self.by_primary.remove(primary).unwrap_or_default() {
             if let Some(primaries) = self.by_target.get_mut(&target) {
                 primaries.remove(primary);
                 if primaries.is_empty() {
                     self.by_target.remove(&target);
+                    left.push(target);
                 }
             }
         }
+        left
     }
 }
 
@@ -159,10 +169,11 @@ mod tests {
         assert_eq!(references.lookup_kind("Secret").len(), 2);
         assert!(references.lookup("Secret", "other", "s1").is_empty());
 
-        references.set(&primary("a"), [("Secret", "ns", "s2")]);
+        let left = references.set(&primary("a"), [("Secret", "ns", "s2")]);
+        assert_eq!(left, [("Secret".into(), "ns".to_owned(), "s1".to_owned())]);
         assert!(references.lookup("Secret", "ns", "s1").is_empty());
-        references.remove(&primary("a"));
-        references.remove(&primary("b"));
+        assert!(references.remove(&primary("a")).is_empty(), "b needs it");
+        assert_eq!(references.remove(&primary("b")).len(), 2);
         let index = references.0.read().unwrap();
         assert!(index.by_target.is_empty() && index.by_primary.is_empty());
     }

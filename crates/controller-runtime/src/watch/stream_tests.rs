@@ -263,22 +263,36 @@ async fn foreign_objects_wake_those_who_refer_to_them() {
     let context = server.context();
     let references = References::<ConfigMap>::new();
     references.set(&ObjectRef::new("p").within("ns"), [("Secret", "ns", "s1")]);
-    let mut triggers = reference_triggers::<Secret, _>(&context, WatchOptions::all(), references);
+    let read = Remembered::new();
+    let remember = |version: u64| {
+        let read: &Remembered<u64> = &read;
+        let answer: Secret = serde_json::from_value(item("s1", version)).unwrap();
+        read.keep(&read.ask("ns", "s1"), &answer.metadata, version);
+    };
+    remember(5);
+    assert!(read.current("ns", "s1").is_none(), "not before the list");
+    let mut triggers =
+        reference_triggers::<Secret, _, _>(&context, WatchOptions::all(), references, read.clone());
     assert_eq!(next_name(&mut triggers).await, "p");
     quiet(&mut triggers).await;
     assert!(context.readiness.is_ready());
+    remember(5);
     feed.unbounded_send(line("MODIFIED", &item("s2", 101)))
         .unwrap();
     quiet(&mut triggers).await;
+    assert!(read.current("ns", "s1").is_some());
     feed.unbounded_send(line("DELETED", &item("s1", 102)))
         .unwrap();
     assert_eq!(next_name(&mut triggers).await, "p");
+    assert!(read.current("ns", "s1").is_none());
+    remember(103);
 
     // After a gap nothing is known about deletions: everyone looks again.
     server.items.lock().unwrap().clear();
     let expired = json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old", "status": "Failure"});
     feed.unbounded_send(line("ERROR", &expired)).unwrap();
     assert_eq!(next_name(&mut triggers).await, "p");
+    assert!(read.current("ns", "s1").is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,8 +9,8 @@ use std::{
 };
 
 use controller_runtime::{
-    Applier, Events, Fence, Outcome, Primaries, Primary, Reconcile, References, WatchOptions,
-    Watched, lease, reference_triggers, run,
+    Applier, Events, Fence, Outcome, Primaries, Primary, Reconcile, References, Remembered,
+    WatchOptions, Watched, lease, reference_triggers, run,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
@@ -152,8 +152,12 @@ async fn a_controller_converges_repairs_and_is_silent_when_nothing_changes() {
                 .collect()
         });
     let references = References::new();
-    let referenced =
-        reference_triggers::<Secret, _>(&context, WatchOptions::all(), references.clone());
+    let referenced = reference_triggers::<Secret, _, ()>(
+        &context,
+        WatchOptions::all(),
+        references.clone(),
+        Remembered::new(),
+    );
     let copier = Arc::new(Copier {
         applier: world.applier.clone(),
         primaries: primary.store(),

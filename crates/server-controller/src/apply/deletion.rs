@@ -77,8 +77,8 @@ async fn remove_admin_secret(client: &Client, observed: &Observed) -> Result<(),
         return Ok(());
     };
     let parameters = DeleteParams::background().preconditions(Preconditions {
-        uid: secret.metadata.uid.clone(),
-        resource_version: secret.metadata.resource_version.clone(),
+        uid: secret.object.metadata.uid.clone(),
+        resource_version: secret.object.metadata.resource_version.clone(),
     });
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     match api.delete(&name, &parameters).await {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use api_types::DittoServer;
-use controller_runtime::{Context, Scope};
+use controller_runtime::{Context, Remembered, Scope};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authorization::v1::ResourceAttributes;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim};
@@ -16,6 +16,7 @@ use resources::Instance;
 use super::{ObserveError, Observed, failed};
 use crate::claims::{ClaimState, Growing, Judged, class_of, judge};
 use crate::rights;
+use crate::watches::Watches;
 
 /// What is known of a StorageClass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +70,10 @@ pub fn class_names<'c>(
     names
 }
 
-/// Reads what the claims of `observed` make necessary: nothing while every claim fits. `classes`
-/// says whether StorageClasses may be read.
+/// Reads what the claims of `observed` make necessary: nothing while every claim fits.
 pub(super) async fn facts(
     client: &Client,
-    classes: bool,
+    watches: &Watches,
     observed: &Observed,
     now: Timestamp,
 ) -> Result<StorageFacts, ObserveError> {
@@ -82,15 +82,15 @@ pub(super) async fn facts(
         return Ok(facts);
     };
     let judged = judge(observed, &instance);
-    if judged.iter().any(|judged| is_young(judged, now)) {
-        facts.look_again = true;
-        return Ok(facts);
-    }
-    if classes {
+    if watches.classes {
         for name in needed(&judged) {
-            let state = class(client, &name).await?;
+            let state = class(client, &watches.class_states, &name).await?;
             facts.classes.insert(name, state);
         }
+    }
+    if judged.iter().any(|judged| is_young(&facts, judged, now)) {
+        facts.look_again = true;
+        return Ok(facts);
     }
     let Some(unsettled) = judged
         .iter()
@@ -106,12 +106,21 @@ pub(super) async fn facts(
 /// Time in which a new claim is expected to be bound without a look at what may be in its way.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 
-/// Whether a claim is not bound because it was made just now.
-fn is_young(judged: &Judged<'_>, now: Timestamp) -> bool {
-    let made = judged
-        .claim
-        .and_then(|claim| claim.metadata.creation_timestamp.as_ref());
+/// Whether a claim is not bound because it was made just now. What one of a class waits for that
+/// binds with the pod is known already.
+fn is_young(facts: &StorageFacts, judged: &Judged<'_>, now: Timestamp) -> bool {
+    let claim = judged.claim;
+    let made = claim.and_then(|claim| claim.metadata.creation_timestamp.as_ref());
+    let class = claim.and_then(|claim| facts.classes.get(class_of(claim)?));
+    let waits = matches!(
+        class,
+        Some(ClassState::Present {
+            waits_for_pod: true,
+            ..
+        })
+    );
     judged.state == ClaimState::Pending
+        && !waits
         && made.is_some_and(|made| now.duration_since(made.0) < PATIENCE)
 }
 
@@ -157,13 +166,25 @@ fn has_news(observed: &Observed, facts: &StorageFacts, judged: &Judged<'_>) -> b
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#volume-kubernetes-io-selected-node>.
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
-async fn class(client: &Client, name: &str) -> Result<ClassState, ObserveError> {
+/// A StorageClass, read once for each of its versions.
+async fn class(
+    client: &Client,
+    remembered: &Remembered<ClassState>,
+    name: &str,
+) -> Result<ClassState, ObserveError> {
+    if let Some(state) = remembered.current("", name) {
+        return Ok(*state);
+    }
+    let asked = remembered.ask("", name);
     let api: Api<StorageClass> = Api::all(client.clone());
     match api.get_opt(name).await {
-        Ok(Some(class)) => Ok(ClassState::Present {
-            expandable: class.allow_volume_expansion == Some(true),
-            waits_for_pod: class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"),
-        }),
+        Ok(Some(class)) => {
+            let state = ClassState::Present {
+                expandable: class.allow_volume_expansion == Some(true),
+                waits_for_pod: class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"),
+            };
+            Ok(*remembered.keep(&asked, &class.metadata, state))
+        }
         Ok(None) => Ok(ClassState::Missing),
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(ClassState::Unreadable),
         Err(error) => Err(failed(format!("StorageClass {name}"))(error)),

@@ -124,7 +124,7 @@ fn data(observed: &Observed, instance: &Instance<'_>, source: Option<&Source>) -
         && !observed.claims.contains_key(&Volume::ControlPlane);
     match observed.secrets.get(&names::admin_secret(instance.name)) {
         Some(SecretState::Present(secret))
-            if control_plane_is_gone && instance.owns(secret.as_ref()) =>
+            if control_plane_is_gone && instance.owns(&secret.object) =>
         {
             Deletion::RemoveAdminSecret
         }

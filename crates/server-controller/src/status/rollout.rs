@@ -23,6 +23,22 @@ pub(crate) fn is_current(set: &StatefulSet, pod: &Pod) -> Option<bool> {
         .then(|| pod.labels().get(REVISION) == status.update_revision.as_ref())
 }
 
+/// Whether the cluster's own controllers are about to make something of the server: its claims, its
+/// pod, or the revision of the StatefulSet that the pod is of.
+pub(crate) fn is_being_made(visit: Visit<'_>) -> bool {
+    let Visit {
+        observed, applied, ..
+    } = visit;
+    let Some(set) = applied.live.stateful_set.as_deref() else {
+        return false;
+    };
+    let spec = &observed.server.spec;
+    let pod = observed.pod.as_deref();
+    spec.replicas > 0
+        && (observed.claims.len() < resources::volumes_of(spec).len()
+            || pod.is_none_or(|pod| is_current(set, pod) != Some(true)))
+}
+
 /// The verdict on the rollout. One that takes longer than the spec's deadline is no progress any
 /// more, until it ends or the spec changes.
 pub(super) fn progressing(visit: Visit<'_>, previous: &[Condition], now: Timestamp) -> Verdict {
