@@ -173,7 +173,9 @@ async fn grant(world: &World) -> Result<()> {
         .flatten()
         .filter(|rule| {
             let groups = rule.api_groups.iter().flatten();
-            groups.into_iter().any(|group| group == "apiextensions.k8s.io")
+            groups
+                .into_iter()
+                .any(|group| group == "apiextensions.k8s.io")
         })
         .collect();
     let role: ClusterRole = serde_json::from_value(json!({"metadata": metadata, "rules": rules}))?;

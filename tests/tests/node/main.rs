@@ -2,6 +2,7 @@
 
 mod configuration;
 mod images;
+mod metrics;
 mod restarts;
 mod serving;
 mod steady_state;
