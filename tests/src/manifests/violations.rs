@@ -91,6 +91,18 @@ pub fn all() -> Vec<Violation> {
             "must be between 1s and 1h",
         ),
         spec(
+            json!({"metrics": {"serviceMonitor": {"interval": "10s", "scrapeTimeout": "11s"}}}),
+            "scrapeTimeout must not be longer than interval",
+        ),
+        spec(
+            json!({"metrics": {"serviceMonitor": {"interval": "0s"}}}),
+            "must be at least 1s",
+        ),
+        spec(
+            json!({"metrics": {"serviceMonitor": {"scrapeTimeout": "0s"}}}),
+            "must be longer than 0s",
+        ),
+        spec(
             json!({"database": {"type": "postgres"}}),
             "type postgres needs postgresSecretRef",
         ),

@@ -4,6 +4,7 @@ mod configuration;
 mod crashes;
 mod images;
 mod inputs;
+mod metrics;
 mod restart_table;
 mod restarts;
 mod serving;
