@@ -81,8 +81,12 @@ impl Identity {
     }
 }
 
-/// The authorizer hears of a new binding a little later than its maker.
-async fn granted(admin: &Client, user: &str, namespace: &str) -> Result<()> {
+/// Waits until the API server grants the role to `user` in `namespace`: the authorizer hears of a new
+/// binding a little later than its maker.
+///
+/// # Errors
+/// When it does not.
+pub async fn granted(admin: &Client, user: &str, namespace: &str) -> Result<()> {
     let reviews: Api<SubjectAccessReview> = Api::all(admin.clone());
     let review: SubjectAccessReview = serde_json::from_value(json!({"spec": {
         "user": user,

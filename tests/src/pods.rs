@@ -1,48 +1,9 @@
-//! The pods that a namespace ever had.
-
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+//! The pod of a server.
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use kube::ResourceExt;
-use kube::runtime::{WatchStreamExt, watcher};
 
 use crate::{World, until};
-
-/// Every pod that the namespace ever had, by name and UID, from a watch.
-#[derive(Clone, Debug, Default)]
-pub struct PodLog(Arc<Mutex<BTreeSet<(String, String)>>>);
-
-impl PodLog {
-    /// Begins to watch.
-    #[must_use]
-    pub fn watch(world: &World) -> Self {
-        use futures::StreamExt;
-        let seen = Self::default();
-        let pods = world.api::<Pod>();
-        let keep = seen.clone();
-        tokio::spawn(async move {
-            let mut changes =
-                std::pin::pin!(watcher(pods, watcher::Config::default()).applied_objects());
-            while let Some(event) = changes.next().await {
-                // A broken watch is taken up again by its stream.
-                let Ok(pod) = event else { continue };
-                let mut seen = keep.0.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.extend(pod.uid().map(|uid| (pod.name_any(), uid)));
-            }
-        });
-        seen
-    }
-
-    /// How many pods the server `server` ever had.
-    #[must_use]
-    pub fn count(&self, server: &str) -> usize {
-        let pod = api_types::names::pod(server);
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.iter().filter(|(name, _)| *name == pod).count()
-    }
-}
 
 /// The pod of the server `server`.
 ///

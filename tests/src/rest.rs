@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{Secret, Service};
-use reqwest::{Client, StatusCode};
-use serde_json::json;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
 
 use crate::{SERVER, World, until};
 
@@ -60,6 +60,50 @@ impl Rest {
             )
         })
         .await
+    }
+
+    /// Logs in; gives an access token.
+    ///
+    /// # Errors
+    /// When the server does not take the password.
+    pub async fn session(&self, user: &str, password: &str) -> Result<String> {
+        let request = self.client.post(format!("{}/api/v1/auth/login", self.url));
+        let answer = request
+            .json(&json!({"username": user, "password": password}))
+            .send()
+            .await?;
+        let answer: Value = answer
+            .error_for_status()
+            .with_context(|| format!("{user} cannot log in"))?
+            .json()
+            .await?;
+        let token = answer["access_token"].as_str();
+        Ok(token.context("an answer without a token")?.to_owned())
+    }
+
+    /// One request below `/api/v1`; gives the JSON of its answer, null where there is none.
+    ///
+    /// # Errors
+    /// When the answer is no success.
+    pub async fn call(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value> {
+        let mut request = self
+            .client
+            .request(method, format!("{}/api/v1{path}", self.url))
+            .bearer_auth(token);
+        if let Some(body) = &body {
+            request = request.json(body);
+        }
+        let answer = request.send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        ensure!(status.is_success(), "{path}: {status} {text}");
+        Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 
     /// Logs in as `admin`; gives the status of the answer.

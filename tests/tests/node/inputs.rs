@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use cluster_tests::pods::{PodLog, container_of, pod_of};
+use cluster_tests::pods::{container_of, pod_of};
 use cluster_tests::rest::Rest;
-use cluster_tests::{Controller, Outcome, Pods, SERVER, World, scenario};
+use cluster_tests::{Controller, Outcome, PodLog, Pods, SERVER, World, scenario};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch};
 use serde_json::json;
@@ -88,7 +88,7 @@ fn a_missing_secret_keeps_the_running_pod_and_heals_when_it_is_back() -> Outcome
             .condition("Progressing", "False", "RolloutComplete")
             .await?;
         controller.quiet().await?;
-        ensure!(pods.count(SERVER) == 1, "{} pods", pods.count(SERVER));
+        ensure!(pods.count() == 1, "{} pods", pods.count());
         let pod = pod_of(world, SERVER).await?;
         ensure!(pod.metadata.deletion_timestamp.is_none(), "it is going");
         ensure!(container_of(&pod)?.restart_count == 0, "it was restarted");

@@ -3,6 +3,7 @@
 mod configuration;
 mod images;
 mod inputs;
+mod namespaces;
 mod restart_table;
 mod restarts;
 mod serving;
@@ -10,4 +11,5 @@ mod steady_state;
 mod stopping;
 mod storage;
 mod tls;
+mod trouble;
 mod upgrades;

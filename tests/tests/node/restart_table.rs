@@ -6,9 +6,9 @@ use api_types::DittoServerSpec;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use cluster_tests::certificates::Authority;
-use cluster_tests::pods::{PodLog, another_pod, container_of, pod_of};
+use cluster_tests::pods::{another_pod, container_of, pod_of};
 use cluster_tests::world::{merge, none_failed};
-use cluster_tests::{Controller, Outcome, Pods, World, scenario, until};
+use cluster_tests::{Controller, Outcome, PodLog, Pods, World, scenario, until};
 use configgen::{Effect, InputKind};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -391,7 +391,7 @@ async fn counted(world: &World, pods: &PodLog, row: &Row) -> Result<()> {
         Cost::Once => 2,
         Cost::Never => 1,
     };
-    let count = pods.count(row.name);
+    let count = pods.count_of(row.name);
     ensure!(count == expected, "{count} pods instead of {expected}");
     if row.starts {
         let restarts = container_of(&pod_of(world, row.name).await?)?.restart_count;

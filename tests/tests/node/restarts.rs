@@ -1,9 +1,8 @@
 //! A restart costs clients their sessions: which changes bring one, and which never do.
 
 use anyhow::{Context, Result, ensure};
-use cluster_tests::pods::PodLog;
 use cluster_tests::rest::Rest;
-use cluster_tests::{Controller, Outcome, Pods, SERVER, World, scenario, until};
+use cluster_tests::{Controller, Outcome, PodLog, Pods, SERVER, World, scenario, until};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch};
@@ -65,11 +64,7 @@ fn a_new_token_key_restarts_the_server_exactly_once() -> Outcome {
             .await?;
         controller.quiet().await?;
         Rest::of(world).await?.ready().await?;
-        ensure!(
-            pods.count(SERVER) == 2,
-            "{} pods instead of two",
-            pods.count(SERVER)
-        );
+        ensure!(pods.count() == 2, "{} pods instead of two", pods.count());
         Ok(())
     })
 }

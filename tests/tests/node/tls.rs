@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cluster_tests::certificates::{Authority, Certificate};
-use cluster_tests::pods::{PodLog, another_pod, container_of, pod_of};
+use cluster_tests::pods::{another_pod, container_of, pod_of};
 use cluster_tests::wait::within;
-use cluster_tests::{Child, Controller, Outcome, Pods, SERVER, World, scenario, until};
+use cluster_tests::{Child, Controller, Outcome, PodLog, Pods, SERVER, World, scenario, until};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Patch;
 use reqwest::tls::TlsInfo;
@@ -154,7 +154,7 @@ fn a_renewed_certificate_is_served_by_the_same_process() -> Outcome {
             .condition("Progressing", "False", "RolloutComplete")
             .await?;
         controller.quiet().await?;
-        ensure!(pods.count(SERVER) == 1, "{} pods", pods.count(SERVER));
+        ensure!(pods.count() == 1, "{} pods", pods.count());
         let restarts = container_of(&pod_of(world, SERVER).await?)?.restart_count;
         ensure!(restarts == 0, "{restarts} restarts");
         Ok(())
@@ -204,7 +204,7 @@ fn only_clients_with_a_certificate_are_served_and_the_probes_go_on() -> Outcome 
         let api = serde_json::to_value(api)?;
         ensure!(api["clientCertSecretRef"]["name"] == "client", "{api}");
         controller.quiet().await?;
-        ensure!(pods.count(SERVER) == 1, "{} pods", pods.count(SERVER));
+        ensure!(pods.count() == 1, "{} pods", pods.count());
 
         // The process reads the authority at its start: a new one restarts it.
         let before = pod_of(world, SERVER).await?.metadata.uid;
@@ -217,7 +217,7 @@ fn only_clients_with_a_certificate_are_served_and_the_probes_go_on() -> Outcome 
             .condition("Progressing", "False", "RolloutComplete")
             .await?;
         controller.quiet().await?;
-        ensure!(pods.count(SERVER) == 2, "{} pods", pods.count(SERVER));
+        ensure!(pods.count() == 2, "{} pods", pods.count());
         let restarts = container_of(&pod_of(world, SERVER).await?)?.restart_count;
         ensure!(restarts == 0, "the probes restarted it {restarts} times");
         Ok(())
@@ -283,7 +283,7 @@ fn metrics_are_served_with_the_token_and_refused_without() -> Outcome {
             .condition("Progressing", "False", "RolloutComplete")
             .await?;
         controller.quiet().await?;
-        ensure!(pods.count(SERVER) == 2, "{} pods", pods.count(SERVER));
+        ensure!(pods.count() == 2, "{} pods", pods.count());
         Ok(())
     })
 }
