@@ -81,7 +81,11 @@ impl Identity {
     }
 }
 
-async fn granted(admin: &Client, user: &str, namespace: &str) -> Result<()> {
+/// Waits until the ServiceAccount `user` has the controller's role in `namespace`.
+///
+/// # Errors
+/// When it never has.
+pub async fn granted(admin: &Client, user: &str, namespace: &str) -> Result<()> {
     let secrets =
         json!({"namespace": namespace, "verb": "create", "group": "", "resource": "secrets"});
     may(admin, user, namespace, secrets).await

@@ -13,6 +13,8 @@ pub mod controller;
 pub mod crash;
 pub mod end_state;
 pub mod faults;
+#[cfg(test)]
+mod guards;
 pub mod identity;
 pub mod kubectl;
 pub mod manifests;

@@ -194,4 +194,113 @@ pub fn all() -> Vec<Violation> {
             "a machine account needs accountName",
         ),
     ]
+    .into_iter()
+    .chain(optional_references())
+    .chain(services())
+    .chain(pods())
+    .collect()
+}
+
+/// An optional reference wherever the spec has a reference.
+fn optional_references() -> impl Iterator<Item = Violation> {
+    let optional = json!({"name": "s", "key": "k", "optional": true});
+    let kerberos = |more: Value| {
+        let mut kerberos = json!({"servicePrincipal": "nfs/x@Y"});
+        cluster_tests::world::merge(&mut kerberos, more);
+        json!({"identity": {"kerberos": kerberos}})
+    };
+    [
+        json!({"database": {"type": "postgres", "postgresSecretRef": optional}}),
+        json!({"metrics": {"bearerTokenSecret": optional}}),
+        json!({"identity": {"admin": {"passwordSecretRef": optional}}}),
+        json!({"identity": {"ldap": {"url": "ldaps://dc", "baseDN": "dc=x", "bindDN": "cn=y", "bindPasswordSecretRef": optional}}}),
+        kerberos(json!({"keytabSecretRef": optional})),
+        kerberos(json!({"krb5ConfSecretRef": optional})),
+        kerberos(json!({"machineAccount": {"secretRef": optional}})),
+        kerberos(json!({"machineAccount": {"keytabSecretRef": optional}})),
+    ]
+    .into_iter()
+    .map(|case| spec(case, "optional references are not supported"))
+}
+
+/// The settings of Services, which the API's and the adapters' share, and the peers of policies.
+fn services() -> impl Iterator<Item = Violation> {
+    let of_both = ["service", "adapterServices"]
+        .into_iter()
+        .flat_map(|field| {
+            let case = |settings: Value, message| spec(json!({ field: settings }), message);
+            [
+                case(
+                    json!({"loadBalancerSourceRanges": ["10.0.0.0/8"]}),
+                    "loadBalancerSourceRanges and loadBalancerClass need type LoadBalancer",
+                ),
+                case(
+                    json!({"externalTrafficPolicy": "Local"}),
+                    "externalTrafficPolicy needs type NodePort or LoadBalancer",
+                ),
+                case(
+                    json!({"ipFamilies": ["IPv4", "IPv6"]}),
+                    "two ipFamilies need ipFamilyPolicy",
+                ),
+            ]
+        });
+    let policies = ["apiFrom", "metricsFrom"].map(|field| {
+        spec(
+            json!({"networkPolicy": { field: [{}] }}),
+            "each peer needs either ipBlock",
+        )
+    });
+    let port = spec(
+        json!({"service": {"nodePort": 30080}}),
+        "nodePort needs type NodePort or LoadBalancer",
+    );
+    of_both.chain(policies).chain([port])
+}
+
+/// The settings of the pod.
+fn pods() -> impl Iterator<Item = Violation> {
+    let mount = |path: &str| json!({"volumes": [{"name": "v", "emptyDir": {}}], "volumeMounts": [{"name": "v", "mountPath": path}]});
+    let variable = |name: &str| json!({"env": [{"name": name, "value": "x"}]});
+    let nameless = json!({"secretKeyRef": {"name": "", "key": "k"}});
+    [
+        (
+            json!({"dnsPolicy": "None"}),
+            "dnsPolicy None needs dnsConfig.nameservers",
+        ),
+        (
+            json!({"volumeMounts": [{"name": "v", "mountPath": "/x"}]}),
+            "must name one of pod.volumes",
+        ),
+        (
+            json!({"annotations": {"/x": "x"}}),
+            "each key must be a name",
+        ),
+        (
+            json!({"annotations": {"dittofs.io/x": "x"}}),
+            "annotations of dittofs.io are the operator's",
+        ),
+        (json!({"labels": {"a b": "x"}}), "each key must be a name"),
+        (json!({"labels": {"app": "x"}}), "are the operator's"),
+        (
+            variable("AWS_CA_BUNDLE"),
+            "AWS_CA_BUNDLE makes every S3 store",
+        ),
+        (
+            variable("KRB5_CONFIG"),
+            "this variable is set by the operator",
+        ),
+        (
+            json!({"env": [{"name": "A", "valueFrom": nameless}]}),
+            "secretKeyRef.name must be the name of a Secret",
+        ),
+        (mount("relative"), "mountPath must be an absolute path"),
+        (mount("/config"), "one of the server's own folders"),
+        (
+            json!({"volumes": [{"name": "metadata", "emptyDir": {}}]}),
+            "a volume of this name is the operator's own",
+        ),
+        (json!({"volumes": [{"name": "v"}]}), "exactly one source"),
+    ]
+    .into_iter()
+    .map(|(pod, message)| spec(json!({ "pod": pod }), message))
 }

@@ -4,6 +4,7 @@ mod adoption;
 mod changes;
 mod conflicts;
 mod crashes;
+mod deletion_guard;
 mod faults;
 mod healing;
 mod held_back;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use cluster_tests::pods::{PodLog, container_of, pod_of};
+use cluster_tests::pods::{container_of, pod_of};
 use cluster_tests::rest::Rest;
-use cluster_tests::{Controller, Outcome, Pods, SERVER, World, scenario};
+use cluster_tests::{Controller, Outcome, PodLog, Pods, SERVER, World, scenario};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch};
 use serde_json::json;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cluster_tests::certificates::{Authority, Certificate};
-use cluster_tests::pods::{PodLog, another_pod, container_of, pod_of};
+use cluster_tests::pods::{another_pod, container_of, pod_of};
 use cluster_tests::wait::within;
-use cluster_tests::{Child, Controller, Outcome, Pods, SERVER, World, scenario, until};
+use cluster_tests::{Child, Controller, Outcome, PodLog, Pods, SERVER, World, scenario, until};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Patch;
 use reqwest::tls::TlsInfo;

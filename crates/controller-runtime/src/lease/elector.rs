@@ -168,6 +168,30 @@ impl Elector {
         }
     }
 
+    /// Takes our name off the Lease. One that somebody else holds, or deleted, is left as it is.
+    async fn give_up(&self, mut lease: Lease) -> Result<(), kube::Error> {
+        loop {
+            let next = record::released(&lease);
+            let written = self
+                .api
+                .replace(&self.config.name, &PostParams::default(), &next)
+                .await;
+            match written {
+                // Our view is old: the answer to a renewal may have been lost.
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                result => return result.map(|_| ()),
+            }
+            match self.api.get_opt(&self.config.name).await? {
+                Some(current)
+                    if record::holder(&current) == Some(self.config.identity.as_str()) =>
+                {
+                    lease = current;
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
     /// A request that nobody waits for longer than the renew deadline.
     async fn limited<T>(
         &self,
@@ -214,15 +238,7 @@ impl Held {
     pub async fn release(self) -> Result<(), kube::Error> {
         let Self { elector, lease } = self;
         elector.fence.close();
-        let next = record::released(&lease);
-        elector
-            .limited(
-                elector
-                    .api
-                    .replace(&elector.config.name, &PostParams::default(), &next),
-            )
-            .await?;
-        Ok(())
+        elector.limited(elector.give_up(lease)).await
     }
 
     /// One renewal; false when another process holds the Lease.

@@ -225,6 +225,39 @@ async fn release_hands_over_at_once() {
     assert_eq!(server.spec()["holderIdentity"], json!("b"));
 }
 
+/// The process is told to stop right after a renewal whose answer it never got.
+#[tokio::test(start_paused = true)]
+async fn release_hands_over_although_the_answer_to_the_last_renewal_was_lost() {
+    let server = Server::default();
+    let (elector, _, network) = contender(&server, "a");
+    let mut held = elector.acquire().await;
+    network.loses_answers.store(true, Ordering::SeqCst);
+    assert!(
+        timeout(Duration::from_millis(5100), held.keep())
+            .await
+            .is_err()
+    );
+    assert_eq!(server.writes.lock().unwrap().len(), 2);
+    network.loses_answers.store(false, Ordering::SeqCst);
+    held.release().await.unwrap();
+    assert_eq!(server.spec()["holderIdentity"], Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn release_leaves_a_lease_alone_that_another_process_took() {
+    let server = Server::default();
+    let (elector, _, _) = contender(&server, "a");
+    let held = elector.acquire().await;
+    {
+        let mut lease = server.lease.lock().unwrap();
+        let lease = lease.as_mut().unwrap();
+        lease["spec"]["holderIdentity"] = json!("b");
+        lease["metadata"]["resourceVersion"] = json!("99");
+    }
+    held.release().await.unwrap();
+    assert_eq!(server.spec()["holderIdentity"], json!("b"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_renewal_whose_answer_is_lost_is_no_loss() {
     let server = Server::default();

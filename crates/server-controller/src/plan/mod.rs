@@ -324,7 +324,7 @@ fn is_stuck(observed: &Observed, instance: &Instance<'_>) -> bool {
     instance.owns(set)
         && of_set
         && rollout::is_current(set, pod) == Some(false)
-        && trouble(pod).is_some()
+        && (trouble(pod).is_some() || observed.mount_failure.is_some())
 }
 
 /// The API Service. A Service keeps the number of IP families that it once had when nobody asks for
@@ -559,6 +559,9 @@ mod tests {
             !planned(&world(stuck, "rev-1")).unstick,
             "the wanted revision itself is in trouble"
         );
+        let mut unmounted = world(slow.clone(), "rev-2");
+        unmounted.mount_failure = Some("configmap not found".to_owned());
+        assert!(planned(&unmounted).unstick, "its volumes cannot be mounted");
         assert!(!planned(&world(slow, "rev-2")).unstick, "it is only slow");
         assert!(!planned(&world(serving(), "rev-2")).unstick, "it serves");
     }

@@ -87,8 +87,8 @@ fn of_container(pod: &Pod, container: &ContainerStatus) -> Option<(Reason, Strin
             Reason::ContainerConfigInvalid,
             format!("The container cannot be made: {message}"),
         )),
-        "CrashLoopBackOff" => Some(ended(container)),
-        _ if ended_again(container) => Some(ended(container)),
+        "CrashLoopBackOff" => Some(ended(pod, container)),
+        _ if ended_again(container) => Some(ended(pod, container)),
         _ => None,
     }
 }
@@ -112,7 +112,7 @@ fn last_end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     state.as_ref()?.terminated.as_ref()
 }
 
-fn ended(container: &ContainerStatus) -> (Reason, String) {
+fn ended(pod: &Pod, container: &ContainerStatus) -> (Reason, String) {
     let Some(end) = last_end(container) else {
         return (
             Reason::CrashLooping,
@@ -136,13 +136,20 @@ fn ended(container: &ContainerStatus) -> (Reason, String) {
     };
     (
         reason,
-        format!("{advice} Exit code {}. {}", end.exit_code, last_words(end)),
+        format!(
+            "{advice} Exit code {}. {}",
+            end.exit_code,
+            last_words(pod, end)
+        ),
     )
 }
 
 /// The line by which the server says why it ended: its errors begin with `Error:`, a panic with
 /// `panic:` (server contract 1.5); else the last line.
-fn last_words(end: &ContainerStateTerminated) -> String {
+///
+/// Kubernetes keeps the last 2048 bytes only, and the trace after a panic is often longer: a line out
+/// of the middle of it would tell nobody anything.
+fn last_words(pod: &Pod, end: &ContainerStateTerminated) -> String {
     let lines: Vec<&str> = end
         .message
         .as_deref()
@@ -152,7 +159,14 @@ fn last_words(end: &ContainerStateTerminated) -> String {
         .filter(|line| !line.is_empty())
         .collect();
     let telling = |line: &&&str| line.starts_with("Error:") || line.starts_with("panic:");
-    let Some(line) = lines.iter().rev().find(telling).or_else(|| lines.last()) else {
+    let told = lines.iter().rev().find(telling);
+    if told.is_none() && end.exit_code == PANIC {
+        return format!(
+            "Its own words: `kubectl logs {} --previous | grep -A3 panic:`.",
+            pod.name_any()
+        );
+    }
+    let Some(line) = told.or_else(|| lines.last()) else {
         return "It left no last words.".to_owned();
     };
     let clean: String = line
@@ -206,6 +220,12 @@ mod tests {
             ended_with(2, "Error", panic)
                 .1
                 .ends_with("Last words: panic: invalid port 99999")
+        );
+        let cut_off = "github.com/x/adapters.(*Service).start(0x1)\n\tservice.go:247 +0xb6\n";
+        assert!(
+            ended_with(2, "Error", cut_off)
+                .1
+                .contains("`kubectl logs files-0 --previous")
         );
         assert!(
             ended_with(1, "Error", "a\nb\n")
