@@ -2,6 +2,7 @@
 
 mod configuration;
 mod images;
+mod port_forward;
 mod restarts;
 mod serving;
 mod steady_state;
