@@ -305,6 +305,15 @@ impl Client {
         Ok(list.unwrap_or_default())
     }
 
+    /// As [`Self::call`], with the answer's headers.
+    pub(crate) async fn call_with_headers<T: DeserializeOwned>(
+        &self,
+        request: Request,
+    ) -> Result<(T, HeaderMap), Error> {
+        let answer = self.send(&request).await?;
+        Ok((answer::decode(&request, &answer)?, answer.headers().clone()))
+    }
+
     /// The good answer to `request`: with a token when the route needs one, with
     /// a new one when the server refuses it, repeated while that helps.
     async fn send(&self, request: &Request) -> Result<Response<Bytes>, Error> {

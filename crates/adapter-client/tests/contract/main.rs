@@ -12,8 +12,6 @@ mod proxy;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
-mod routes;
-#[cfg(test)]
 mod session;
 #[cfg(test)]
 mod tls;
