@@ -34,8 +34,10 @@ pub(crate) fn decode<T: DeserializeOwned>(
     let mut reader = serde_json::Deserializer::from_slice(answer.body());
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let text = error.inner().to_string();
-        let place = match error.path().to_string().as_str() {
-            "." => "the answer".to_owned(),
+        // A question mark is where the reader stopped.
+        let path = error.path().to_string();
+        let place = match path.trim_end_matches(['.', '?']) {
+            "" => "the answer".to_owned(),
             path => clean(path, &request.secrets),
         };
         if text.starts_with("missing field") || !request.hold_answer {

@@ -149,11 +149,6 @@ impl Route {
         self
     }
 
-    pub(crate) const fn once(mut self) -> Self {
-        self.repeatable = false;
-        self
-    }
-
     /// The request for these parameters, in the order of the braces.
     pub(crate) fn at(&'static self, parameters: &[&str]) -> Request {
         let mut path = String::with_capacity(self.path.len() + 16);

@@ -48,8 +48,6 @@ pub(crate) struct Options {
     pub(crate) control_plane: Vec<String>,
     /// `https` URLs.
     pub(crate) tls: bool,
-    /// Leaves the ports of the adapters where they are.
-    pub(crate) untouched: bool,
 }
 
 /// The program: `$DITTOFS_DFS`, which `hack/test` sets, else what the cluster kit
@@ -131,7 +129,7 @@ impl Dfs {
             life: Some(life),
         };
         server.wait_until_open(port).await;
-        if !options.tls && !options.untouched {
+        if !options.tls {
             server.move_adapters().await;
         }
         server
