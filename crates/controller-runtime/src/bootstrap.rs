@@ -133,6 +133,7 @@ where
         metrics,
         readiness,
         shutdown,
+        fence: fence.clone(),
     };
     let serving = tokio::spawn(serve(context.clone()));
     let result = tokio::select! {

@@ -2,7 +2,7 @@
 
 use kube::Client;
 
-use crate::{Events, Metrics, Readiness, RunOptions, Scope, Settings, Shutdown};
+use crate::{Events, Fence, Metrics, Readiness, RunOptions, Scope, Settings, Shutdown};
 
 /// What a controller gets to work with. Cheap to clone.
 #[derive(Clone)]
@@ -21,6 +21,9 @@ pub struct Context {
     pub readiness: Readiness,
     /// The wish to stop.
     pub shutdown: Shutdown,
+    /// Asked before each write that does not go through `client`, such as one over a server's REST API.
+    /// Absent without a lease.
+    pub fence: Option<Fence>,
     /// Objects reconciled at the same time.
     pub concurrency: u16,
 }
@@ -48,6 +51,7 @@ impl Context {
             metrics: Metrics::new(),
             readiness: Readiness::new(),
             shutdown: Shutdown::new(),
+            fence: None,
             concurrency: 8,
         }
     }

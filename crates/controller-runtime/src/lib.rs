@@ -16,6 +16,8 @@ pub mod logs;
 pub mod metrics;
 mod probes;
 mod readiness;
+#[cfg(feature = "rest")]
+pub mod rest;
 mod run;
 mod scope;
 pub mod seam;

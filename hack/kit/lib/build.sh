@@ -77,8 +77,11 @@ build_level() {
   [[ $1 == node ]] || return 0
   ensure_programs pause 'seconds' .
   ensure_programs coredns 'about 4 minutes' github.com/coredns/coredns
-  ensure_programs dfs 'about 2 minutes' github.com/marmos91/dittofs/cmd/dfs
+  ensure_dfs
 }
+
+# ensure_dfs: the file server.
+ensure_dfs() { ensure_programs dfs 'about 2 minutes' github.com/marmos91/dittofs/cmd/dfs; }
 
 # kubectl_program: the kubectl of the PATH, else our own build.
 kubectl_program() { command -v kubectl || echo "$(bin_dir kubernetes)/kubectl"; }

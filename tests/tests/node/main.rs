@@ -6,6 +6,7 @@ mod images;
 mod inputs;
 mod metrics;
 mod namespaces;
+mod port_forward;
 mod restart_table;
 mod restarts;
 mod serving;

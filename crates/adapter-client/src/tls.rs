@@ -1,0 +1,102 @@
+//! Whom to trust, and what to show.
+
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::client::BuildError;
+
+/// TLS for `https` URLs. TLS 1.2 and 1.3; the server's name is always checked.
+#[derive(Clone, Debug, Default)]
+pub struct TlsSettings {
+    /// Who vouches for the server.
+    pub roots: Roots,
+    /// What to show to a server that asks for a client certificate (`controlplane.tls.client_ca`).
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// Who vouches for the server.
+#[derive(Clone, Debug, Default)]
+pub enum Roots {
+    /// The certificate authorities of the operating system.
+    #[default]
+    System,
+    /// These authorities alone: one or more certificates in PEM.
+    Pem(Vec<u8>),
+}
+
+/// A client certificate with its key.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// The certificate and those between it and the authority, in PEM.
+    pub chain: Vec<u8>,
+    /// The key in PEM: PKCS #8, PKCS #1 or SEC 1.
+    pub key: SecretString,
+}
+
+impl TlsSettings {
+    /// The configuration of the TLS library: provider ring, HTTP/1.1 only.
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, BuildError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| BuildError::Tls(error.to_string()))?
+            .with_root_certificates(self.roots.store()?);
+        let mut config = match &self.client_certificate {
+            None => builder.with_no_client_auth(),
+            Some(certificate) => {
+                let chain = certificates(&certificate.chain, "client certificate")?;
+                // The error could quote the key.
+                let key = PrivateKeyDer::from_pem_slice(certificate.key.expose_secret().as_bytes())
+                    .map_err(|_| BuildError::Tls("no private key in the PEM".into()))?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| BuildError::Tls(format!("client certificate: {error}")))?
+            }
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+impl Roots {
+    fn store(&self) -> Result<RootCertStore, BuildError> {
+        let mut store = RootCertStore::empty();
+        match self {
+            Roots::System => {
+                // Single files that cannot be read do not matter while others can.
+                let found = rustls_native_certs::load_native_certs();
+                store.add_parsable_certificates(found.certs);
+                if store.is_empty() {
+                    return Err(BuildError::Tls(
+                        "this system has no certificate authorities; name one".into(),
+                    ));
+                }
+            }
+            Roots::Pem(pem) => {
+                for certificate in certificates(pem, "certificate authority")? {
+                    store.add(certificate).map_err(|error| {
+                        BuildError::Tls(format!("certificate authority: {error}"))
+                    })?;
+                }
+            }
+        }
+        Ok(store)
+    }
+}
+
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| BuildError::Tls(format!("{what}: {error}")))?;
+    if found.is_empty() {
+        return Err(BuildError::Tls(format!(
+            "{what}: no certificate in the PEM"
+        )));
+    }
+    Ok(found)
+}
