@@ -88,7 +88,9 @@ impl Reconcile for ServerController {
 
         let now = Timestamp::now();
         let observed = observe::observe(&self.client, &self.watches, server, now).await?;
-        if takeover::is_suspected(&observed) && takeover::run(&self.client, &observed).await? {
+        if takeover::is_suspected(&observed)
+            && takeover::run(&self.client, &self.watches.servers, &observed).await?
+        {
             return Ok(Outcome::WaitFor(FRESH_LOOK));
         }
         if plan::is_leaving_by_steps(&observed.server) {

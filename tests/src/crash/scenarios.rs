@@ -297,20 +297,16 @@ impl Scenario for Rotate {
     async fn prepare(&self, world: &World) -> Result<()> {
         let key = "0123456789abcdef0123456789abcdef";
         world.secret("tokens", json!({"value": key})).await?;
-        world.secret("directory", json!({"value": "first"})).await?;
-        let spec = json!({"identity": {
-            "jwt": {"secretRef": {"name": "tokens", "key": "value"}},
-            "ldap": {
-                "enabled": true, "url": "ldaps://ldap.example.org", "baseDN": "dc=example,dc=org",
-                "bindDN": "cn=dittofs,dc=example,dc=org",
-                "bindPasswordSecretRef": {"name": "directory", "key": "value"},
-            },
-        }});
+        world.secret("scraper", json!({"value": "first"})).await?;
+        let spec = json!({
+            "identity": {"jwt": {"secretRef": {"name": "tokens", "key": "value"}}},
+            "metrics": {"enabled": true, "bearerTokenSecret": {"name": "scraper", "key": "value"}},
+        });
         served(world, self.pods(), spec).await
     }
 
     async fn act(&self, world: &World) -> Result<()> {
-        Self::rotate(world, "directory", "second").await?;
+        Self::rotate(world, "scraper", "second").await?;
         if self.pods() == Pods::Run {
             running(world).await?;
         }

@@ -35,6 +35,27 @@ async fn template(world: &World) -> Result<Value> {
         .clone())
 }
 
+/// The ports of a Service are written apart from the rest where an apply could be refused.
+#[test]
+fn a_status_of_the_present_generation_never_speaks_of_a_half_written_service() -> Outcome {
+    scenario("half", Pods::None, async |world| {
+        let controller = Controller::start(world).await?;
+        world.serve(json!({})).await?;
+        world.settled(&controller).await?;
+        let change = json!({"controlPlane": {"port": 8081}, "service": {"type": "NodePort"}});
+        world.change(json!({"spec": change})).await?;
+        world.observed(SERVER).await?;
+        let spec = api_service(world).await?.spec.unwrap_or_default();
+        let port = spec.ports.unwrap_or_default().first().map(|port| port.port);
+        ensure!(
+            (spec.type_.as_deref(), port) == (Some("NodePort"), Some(8081)),
+            "{:?} on {port:?}",
+            spec.type_
+        );
+        Ok(())
+    })
+}
+
 #[test]
 fn an_annotation_of_the_service_comes_and_goes_with_the_spec() -> Outcome {
     scenario("annotation", Pods::None, async |world| {

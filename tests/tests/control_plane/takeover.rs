@@ -339,3 +339,39 @@ fn the_go_operator_can_have_its_server_back_and_give_it_again() -> Outcome {
         Ok(())
     })
 }
+
+/// Claim templates cannot be changed, and ours carry labels.
+#[test]
+fn a_server_of_ours_goes_to_the_go_operator_once_its_statefulset_is_orphaned() -> Outcome {
+    scenario("rollback-own", Pods::None, async |world| {
+        let controller = Controller::start(world).await?;
+        world.serve(serde_json::json!({})).await?;
+        world.settled(&controller).await?;
+        claims_made(world).await?;
+        controller.stop().await?;
+        let before = identities(world).await?;
+
+        let refused = predecessor::reconcile(world, Features::default()).await;
+        let refused = format!("{:#}", refused.err().context("it was not refused")?);
+        ensure!(refused.contains("StatefulSet files"), "{refused}");
+        let set = Child::StatefulSet;
+        world
+            .objects(&set.resource())
+            .delete(&set.name(SERVER), &DeleteParams::orphan())
+            .await?;
+        until("the StatefulSet is gone", async || {
+            Ok(match world.find(set).await? {
+                None => Ok(()),
+                Some(_) => Err("still there".to_owned()),
+            })
+        })
+        .await?;
+        predecessor::reconcile(world, Features::default()).await?;
+        let after = identities(world).await?;
+        ensure!(
+            before.iter().all(|kept| after.contains(kept)),
+            "another object: {after:?}"
+        );
+        Ok(())
+    })
+}

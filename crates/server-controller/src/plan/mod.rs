@@ -2,6 +2,7 @@
 
 mod deletion;
 mod monitoring;
+mod restoration;
 mod storage;
 mod template;
 
@@ -112,40 +113,6 @@ impl Plan {
             deletion: None,
             paused: false,
         }
-    }
-}
-
-impl Plan {
-    /// Whether something shall come to be for a server that was served before. Then its children
-    /// may be missing because it is gone itself, and nobody has told us yet.
-    pub fn restores(&self, observed: &Observed) -> bool {
-        fn is_new<T, L>(wish: &Wish<T>, live: &Option<L>) -> bool {
-            matches!(wish, Wish::Apply(_)) && live.is_none()
-        }
-        let Children {
-            config,
-            headless,
-            api,
-            metrics,
-            stateful_set,
-            budget,
-            policy,
-            monitor,
-            rule,
-        } = &self.children;
-        let live = &observed.live;
-        let served = observed.server.status.as_ref();
-        served.is_some_and(|status| status.observed_generation.is_some())
-            && (!self.make.is_empty()
-                || is_new(config, &live.config)
-                || is_new(headless, &live.headless)
-                || is_new(api, &live.api)
-                || is_new(metrics, &live.metrics)
-                || is_new(stateful_set, &live.stateful_set)
-                || is_new(budget, &live.budget)
-                || is_new(policy, &live.policy)
-                || is_new(monitor, &live.monitor)
-                || is_new(rule, &live.rule))
     }
 }
 

@@ -12,6 +12,7 @@ mod managed_fields;
 
 use api_types::names;
 use api_types::{DittoServer, annotations, labels};
+use controller_runtime::Primaries;
 use controller_runtime::apply::extract;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
@@ -124,7 +125,11 @@ fn any_child(observed: &Observed, holds: impl Fn(&Instance<'_>, &Traits) -> bool
 ///
 /// # Errors
 /// The first step that failed.
-pub async fn run(client: &Client, observed: &Observed) -> Result<bool, TakeoverError> {
+pub async fn run(
+    client: &Client,
+    servers: &Primaries<DittoServer>,
+    observed: &Observed,
+) -> Result<bool, TakeoverError> {
     let Some(instance) = Instance::of(&observed.server) else {
         return Ok(false);
     };
@@ -147,7 +152,10 @@ pub async fn run(client: &Client, observed: &Observed) -> Result<bool, TakeoverE
     steps.keep_data().await?;
     steps.hand_over_children().await?;
     steps.remove_tokens().await?;
-    steps.hand_over_server().await?;
+    if let Some(server) = steps.hand_over_server().await? {
+        // What follows depends on the mark: a visit must not begin without it.
+        servers.remember(server);
+    }
     tracing::info!(
         namespace = instance.namespace,
         name = instance.name,
@@ -234,19 +242,27 @@ impl Steps<'_> {
         self.patch(&secret, patch).await
     }
 
-    /// The predecessor's entries and annotation on the server, and the mark.
-    async fn hand_over_server(&self) -> Result<(), TakeoverError> {
-        let Some(live) = self.read::<DittoServer>(self.instance.name).await? else {
-            return Ok(());
+    /// The predecessor's entries and annotation on the server, and the mark. Gives the server as it
+    /// is then.
+    async fn hand_over_server(&self) -> Result<Option<DittoServer>, TakeoverError> {
+        let name = self.instance.name;
+        let Some(live) = self.read::<DittoServer>(name).await? else {
+            return Ok(None);
         };
-        let mut patch = json!({"metadata": {"annotations": {
-            RETRY_COUNT: null,
-            annotations::TAKEN_OVER: env!("CARGO_PKG_VERSION"),
-        }}});
+        let mut patch = json!({"metadata": {
+            "uid": live.uid(),
+            "resourceVersion": live.resource_version(),
+            "annotations": {
+                RETRY_COUNT: null,
+                annotations::TAKEN_OVER: env!("CARGO_PKG_VERSION"),
+            },
+        }});
         if let Some(fields) = managed_fields::of_server(&to_json(&live)) {
             patch["metadata"]["managedFields"] = fields;
         }
-        self.patch(&live, patch).await
+        let api = self.api::<DittoServer>();
+        let written = api.patch(name, &parameters(), &Patch::Merge(&patch)).await;
+        written.map(Some).map_err(failed::<DittoServer>(name))
     }
 
     async fn read<K: Child>(&self, name: &str) -> Result<Option<K>, TakeoverError> {
