@@ -15,6 +15,7 @@ pub mod identity;
 pub mod kubectl;
 pub mod manifests;
 pub mod namespace;
+pub mod paths;
 pub mod random;
 pub mod rest;
 pub mod traffic;

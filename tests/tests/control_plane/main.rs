@@ -9,6 +9,7 @@ mod healing;
 mod held_back;
 mod inputs;
 mod old_objects;
+mod paths;
 mod paused;
 mod schema;
 mod settings;
