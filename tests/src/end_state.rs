@@ -139,7 +139,7 @@ fn lengths(data: &mut Map<String, Value>) {
     }
 }
 
-fn forget(value: &mut Value, fields: &[&str]) {
+pub(crate) fn forget(value: &mut Value, fields: &[&str]) {
     match value {
         Value::Object(object) => {
             object.retain(|key, _| !fields.contains(&key.as_str()));
@@ -172,7 +172,7 @@ impl Names {
     }
 }
 
-fn rendering(object: &mut Value) {
+pub(crate) fn rendering(object: &mut Value) {
     if let Some(annotation) = object.pointer_mut("/annotations/dittofs.io~1rendering") {
         *annotation = "…".into();
     }
@@ -193,7 +193,7 @@ async fn digest(world: &World) -> Result<Option<String>> {
     }))
 }
 
-fn differ(path: &str, expected: &Value, found: &Value, lines: &mut Vec<String>) {
+pub(crate) fn differ(path: &str, expected: &Value, found: &Value, lines: &mut Vec<String>) {
     match (expected, found) {
         (Value::Object(expected), Value::Object(found)) => {
             for key in expected

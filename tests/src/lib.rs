@@ -20,6 +20,7 @@ pub mod kubectl;
 pub mod manifests;
 pub mod monitoring;
 pub mod namespace;
+pub mod paths;
 pub mod pods;
 pub mod predecessor;
 pub mod random;

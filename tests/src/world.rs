@@ -72,23 +72,33 @@ impl From<anyhow::Error> for Failure {
 /// # Errors
 /// Those of the test, and of the cluster.
 pub fn scenario(name: &str, pods: Pods, test: impl AsyncFnOnce(&World) -> Result<()>) -> Outcome {
-    Ok(run(async || {
-        let world = World::create(name, pods).await?;
-        let outcome = AssertUnwindSafe(test(&world)).catch_unwind().await;
-        let failed = !matches!(outcome, Ok(Ok(())));
-        let result = match outcome {
-            Ok(Ok(())) => world.nothing_was_denied(),
-            Ok(Err(error)) => Err(error.context(world.report().await)),
-            Err(panic) => {
-                world.remove().await?;
-                std::panic::resume_unwind(panic)
-            }
-        };
-        if !(failed && std::env::var_os("DITTOFS_TEST_KEEP").is_some()) {
+    Ok(run(async || in_world(name, pods, test).await)?)
+}
+
+/// As [`scenario`], for several at the same time in one test.
+///
+/// # Errors
+/// Those of the test, and of the cluster.
+pub async fn in_world(
+    name: &str,
+    pods: Pods,
+    test: impl AsyncFnOnce(&World) -> Result<()>,
+) -> Result<()> {
+    let world = World::create(name, pods).await?;
+    let outcome = AssertUnwindSafe(test(&world)).catch_unwind().await;
+    let failed = !matches!(outcome, Ok(Ok(())));
+    let result = match outcome {
+        Ok(Ok(())) => world.nothing_was_denied(),
+        Ok(Err(error)) => Err(error.context(world.report().await)),
+        Err(panic) => {
             world.remove().await?;
+            std::panic::resume_unwind(panic)
         }
-        result
-    })?)
+    };
+    if !(failed && std::env::var_os("DITTOFS_TEST_KEEP").is_some()) {
+        world.remove().await?;
+    }
+    result
 }
 
 /// Runs `test` on a runtime of its own.

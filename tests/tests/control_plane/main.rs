@@ -11,6 +11,7 @@ mod held_back;
 mod inputs;
 mod monitoring;
 mod old_objects;
+mod paths;
 mod paused;
 mod schema;
 mod settings;

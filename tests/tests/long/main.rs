@@ -1,4 +1,5 @@
 //! What takes long: crashes at every write, and windows of minutes.
 
 mod crashes;
+mod paths;
 mod steady_state;

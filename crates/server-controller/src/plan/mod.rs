@@ -1,6 +1,8 @@
 //! The third step, pure: what every child shall be.
 
 mod deletion;
+#[cfg(test)]
+mod fuzz;
 mod monitoring;
 mod restoration;
 mod storage;
@@ -29,6 +31,9 @@ use template::Rendered;
 /// The finalizer, named as that of the Go operator. A server carries it only while something must be
 /// done at its deletion; an inherited one that nothing needs is removed.
 pub const FINALIZER: &str = "dittofs.dittofs.com/finalizer";
+
+/// What a Service is that asks for nothing.
+const SINGLE_STACK: &str = "SingleStack";
 
 /// What shall happen to one child.
 #[derive(Clone, Debug, PartialEq)]
@@ -295,15 +300,20 @@ fn is_stuck(observed: &Observed, instance: &Instance<'_>) -> bool {
 }
 
 /// The API Service. A Service keeps the number of IP families that it once had when nobody asks for
-/// one any more: what we set is set back to the default, not only given up.
+/// one any more: what we set is set back to the default first, and given up once it is so.
 fn api_service(observed: &Observed, instance: &Instance<'_>) -> Result<Service, PlanError> {
     let mut service = resources::api_service(instance);
     if let Some(live) = observed.live.api.as_deref()
         && let Some(spec) = &mut service.spec
         && spec.ip_family_policy.is_none()
+        && live
+            .spec
+            .as_ref()
+            .and_then(|live| live.ip_family_policy.as_deref())
+            != Some(SINGLE_STACK)
         && owned_part(live)?.is_some_and(|owned| !owned["spec"]["ipFamilyPolicy"].is_null())
     {
-        spec.ip_family_policy = Some("SingleStack".to_owned());
+        spec.ip_family_policy = Some(SINGLE_STACK.to_owned());
     }
     Ok(service)
 }
@@ -656,6 +666,12 @@ mod tests {
         world.live.api = Some(Arc::from(service));
         let mut world = with_spec(world, json!({}));
         assert_eq!(policy(&world).as_deref(), Some("SingleStack"));
+
+        let mut back = Service::clone(world.live.api.as_ref().unwrap());
+        back.spec.as_mut().unwrap().ip_family_policy = Some("SingleStack".to_owned());
+        let before = world.live.api.replace(Arc::new(back));
+        assert_eq!(policy(&world), None, "what is set back is given up");
+        world.live.api = before;
 
         let mut others = Service::clone(world.live.api.as_ref().unwrap());
         others.metadata.managed_fields = None;
