@@ -206,7 +206,7 @@ fn optional_references() -> impl Iterator<Item = Violation> {
     let optional = json!({"name": "s", "key": "k", "optional": true});
     let kerberos = |more: Value| {
         let mut kerberos = json!({"servicePrincipal": "nfs/x@Y"});
-        cluster_tests::world::merge(&mut kerberos, more);
+        crate::world::merge(&mut kerberos, more);
         json!({"identity": {"kerberos": kerberos}})
     };
     [

@@ -64,7 +64,11 @@ fn a_new_token_key_restarts_the_server_exactly_once() -> Outcome {
             .await?;
         controller.quiet().await?;
         Rest::of(world).await?.ready().await?;
-        ensure!(pods.count(SERVER) == 2, "{} pods instead of two", pods.count(SERVER));
+        ensure!(
+            pods.count(SERVER) == 2,
+            "{} pods instead of two",
+            pods.count(SERVER)
+        );
         Ok(())
     })
 }

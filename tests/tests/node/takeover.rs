@@ -105,7 +105,11 @@ fn users_shares_files_and_addresses_survive_a_takeover_and_the_way_back() -> Out
         let second = serving(world, Some(&first)).await?;
         belongings::there(world, &rest, PASSWORD, NFS).await?;
         ensure!(kept(world).await? == before, "another object");
-        ensure!(pods.count(SERVER) == 2, "{} pods instead of two", pods.count(SERVER));
+        ensure!(
+            pods.count(SERVER) == 2,
+            "{} pods instead of two",
+            pods.count(SERVER)
+        );
         ensure!(
             predecessor::adapters(world).await? == adapters,
             "an adapter's objects were touched"
@@ -124,7 +128,11 @@ fn users_shares_files_and_addresses_survive_a_takeover_and_the_way_back() -> Out
         serving(world, Some(&third)).await?;
         belongings::there(world, &rest, PASSWORD, NFS).await?;
         ensure!(kept(world).await? == before, "another object");
-        ensure!(pods.count(SERVER) == 4, "{} pods instead of four", pods.count(SERVER));
+        ensure!(
+            pods.count(SERVER) == 4,
+            "{} pods instead of four",
+            pods.count(SERVER)
+        );
         Ok(())
     })
 }
@@ -155,7 +163,11 @@ fn a_managed_database_that_was_never_used_leaves_users_and_shares_where_they_are
         serving(world, Some(&first)).await?;
         belongings::there(world, &rest, PASSWORD, NFS).await?;
         ensure!(kept(world).await? == before, "another object");
-        ensure!(pods.count(SERVER) <= 2, "{} pods instead of two", pods.count(SERVER));
+        ensure!(
+            pods.count(SERVER) <= 2,
+            "{} pods instead of two",
+            pods.count(SERVER)
+        );
         let set = world.child(Child::StatefulSet).await?;
         ensure!(
             set.data["spec"]["template"]["spec"]["initContainers"].is_null(),

@@ -146,10 +146,7 @@ fn each_trouble_has_its_reason_and_heals_with_the_spec() -> Outcome {
             ensure!(count == 2, "{}: {count} pods", trouble.server);
         }
         // The one that was fine all the while.
-        ensure!(
-            pods.count(SERVER) == 1,
-            "a pod that was fine was touched"
-        );
+        ensure!(pods.count(SERVER) == 1, "a pod that was fine was touched");
         let pod = pod_of(world, SERVER).await?;
         ensure!(container_of(&pod)?.restart_count == 0);
         Ok(())

@@ -101,7 +101,11 @@ fn an_upgrade_while_the_statefulset_is_being_replaced_keeps_the_pod() -> Outcome
         controller.quiet().await?;
         ensure!(grace_period(world).await? == Some(36));
         ensure!(pod_of(world, SERVER).await?.uid() == newer.uid());
-        ensure!(pods.count(SERVER) == 3, "{} pods instead of three", pods.count(SERVER));
+        ensure!(
+            pods.count(SERVER) == 3,
+            "{} pods instead of three",
+            pods.count(SERVER)
+        );
         Ok(())
     })
 }
@@ -144,7 +148,11 @@ fn a_statefulset_that_somebody_deleted_without_its_pod_is_made_again_around_it()
         ensure!(now.uid() == second.uid(), "another pod");
         let annotations = now.metadata.annotations.context("no annotations")?;
         ensure!(annotations.contains_key("kubectl.kubernetes.io/restartedAt"));
-        ensure!(pods.count(SERVER) == 2, "{} pods instead of two", pods.count(SERVER));
+        ensure!(
+            pods.count(SERVER) == 2,
+            "{} pods instead of two",
+            pods.count(SERVER)
+        );
         Ok(())
     })
 }

@@ -35,8 +35,11 @@ pub(super) fn writes(world: &Observed, plan: &Plan) -> Vec<String> {
                 stateful_set,
                 budget,
                 policy,
+                monitor,
+                rule,
             },
         held_back: _,
+        as_it_runs: _,
         unstick,
         grow,
         claim_templates,
@@ -52,7 +55,10 @@ pub(super) fn writes(world: &Observed, plan: &Plan) -> Vec<String> {
     writes.extend(write_of(metrics, live.metrics.as_deref()));
     writes.extend(write_of(budget, live.budget.as_deref()));
     writes.extend(write_of(policy, live.policy.as_deref()));
-    writes.extend(write_of(stateful_set, live.stateful_set.as_deref()));
+    writes.extend(write_of(monitor, live.monitor.as_deref()));
+    writes.extend(write_of(rule, live.rule.as_deref()));
+    let stateful_set = around_pod(stateful_set, plan);
+    writes.extend(write_of(&stateful_set, live.stateful_set.as_deref()));
     writes.extend(unstick.then(|| "delete the stuck pod".to_owned()));
     writes.extend(
         grow.iter()
@@ -139,6 +145,8 @@ fn carry_out(world: &mut Observed, plan: &Plan) {
         stateful_set,
         budget,
         policy,
+        monitor,
+        rule,
     } = &plan.children;
     let live = &mut world.live;
     let before = live.stateful_set.clone();
@@ -148,7 +156,12 @@ fn carry_out(world: &mut Observed, plan: &Plan) {
     write(&mut live.metrics, metrics);
     write(&mut live.budget, budget);
     write(&mut live.policy, policy);
-    write(&mut live.stateful_set, stateful_set);
+    write(&mut live.monitor, monitor);
+    write(&mut live.rule, rule);
+    write(&mut live.stateful_set, &around_pod(stateful_set, plan));
+    if live.stateful_set.is_some() {
+        world.orphaned_template = None;
+    }
     if plan.unstick {
         world.pod = None;
     }
@@ -166,15 +179,30 @@ fn carry_out(world: &mut Observed, plan: &Plan) {
     if matches!(plan.claim_templates, ClaimTemplates::Replace(_))
         && before == world.live.stateful_set
     {
-        world.live.stateful_set = None;
-        if let Some(pod) = &mut world.pod {
-            Arc::make_mut(pod).metadata.owner_references = None;
-        }
+        orphan(world);
     }
     match &plan.deletion {
         Some(step) => delete(world, step),
         None if plan.finalizer == Finalizer::Remove => set_finalizer(world, false),
         None => {}
+    }
+}
+
+/// The StatefulSet that is written: the one that restarts no pod, as the API server would tell.
+fn around_pod(wish: &Wish<StatefulSet>, plan: &Plan) -> Wish<StatefulSet> {
+    match (wish, &plan.as_it_runs) {
+        (Wish::Apply(_), Some(as_it_runs)) => Wish::Apply(as_it_runs.clone()),
+        (wish, _) => wish.clone(),
+    }
+}
+
+/// The StatefulSet goes, and leaves its pod behind.
+pub(super) fn orphan(world: &mut Observed) {
+    let set = world.live.stateful_set.take();
+    if let Some(pod) = &mut world.pod {
+        Arc::make_mut(pod).metadata.owner_references = None;
+        let spec = set.and_then(|set| set.spec.clone());
+        world.orphaned_template = spec.map(|spec| spec.template);
     }
 }
 

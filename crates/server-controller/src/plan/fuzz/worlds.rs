@@ -7,15 +7,15 @@ use api_types::DittoServer;
 use api_types::annotations;
 use api_types::names::Volume;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use super::api_server::{applied, claim_of, others, pod_of, set_finalizer, visit};
-use crate::observe::{Observed, SecretState, secret_names};
+use super::api_server::{applied, claim_of, orphan, others, pod_of, set_finalizer, visit};
+use crate::observe::{HeldSecret, Observed, SecretState, Served, secret_names};
 use crate::plan::FINALIZER;
 use crate::testing::{class, empty, secret};
 
@@ -28,6 +28,7 @@ pub(super) struct Spec {
     keeps: bool,
     replicas: u8,
     metrics: bool,
+    monitored: bool,
     policy: bool,
     dual_stack: bool,
     own_key: bool,
@@ -43,7 +44,11 @@ impl Spec {
                 "retentionPolicy": {"whenDeleted": if self.keeps { "Retain" } else { "Delete" }},
             },
             "replicas": self.replicas,
-            "metrics": {"enabled": self.metrics},
+            "metrics": {
+                "enabled": self.metrics,
+                "serviceMonitor": {"enabled": self.monitored},
+                "prometheusRule": {"enabled": self.monitored},
+            },
             "networkPolicy": {"enabled": self.policy},
             "image": self.image,
         });
@@ -75,11 +80,12 @@ fn spec() -> impl Strategy<Value = Spec> {
     let storage = (
         select(&["1Gi", "2Gi"][..]),
         select(&[None, None, Some("1Gi"), Some("2Gi")][..]),
-        select(&[None, None, None, Some("fast"), Some("slow")][..]),
+        select(&[None, Some("fast"), Some("fast"), Some("slow")][..]),
         any::<bool>(),
     );
     let rest = (
         prop_oneof![3 => Just(1_u8), 1 => Just(0_u8)],
+        any::<bool>(),
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
@@ -92,7 +98,7 @@ fn spec() -> impl Strategy<Value = Spec> {
         ),
     );
     (storage, rest).prop_map(|((metadata, content, class, keeps), rest)| {
-        let (replicas, metrics, policy, dual_stack, own_key, image, database) = rest;
+        let (replicas, metrics, monitored, policy, dual_stack, own_key, image, database) = rest;
         Spec {
             metadata,
             content,
@@ -100,6 +106,7 @@ fn spec() -> impl Strategy<Value = Spec> {
             keeps,
             replicas,
             metrics,
+            monitored,
             policy,
             dual_stack,
             own_key,
@@ -215,12 +222,14 @@ pub(super) struct Recipe {
     now: Spec,
     /// Only the sizes differ between the two specs.
     grows: bool,
-    children: [ToChild; 7],
+    children: [ToChild; 9],
     claims: [ToClaim; 3],
     pod: ToPod,
     secrets: [ToSecret; 4],
     expandable: Option<bool>,
     older_rendering: bool,
+    /// The StatefulSet was deleted without its pod.
+    orphaned: bool,
     paused: bool,
     taken_over: bool,
     leaving: bool,
@@ -230,7 +239,7 @@ pub(super) struct Recipe {
 pub(super) fn recipe() -> impl Strategy<Value = Recipe> {
     let specs = (prop::option::weighted(0.85, spec()), spec(), any::<bool>());
     let objects = (
-        prop::array::uniform7(to_child()),
+        prop::array::uniform9(to_child()),
         prop::array::uniform3(to_claim()),
         to_pod(),
         prop::array::uniform4(to_secret()),
@@ -240,12 +249,13 @@ pub(super) fn recipe() -> impl Strategy<Value = Recipe> {
         prop::bool::weighted(0.15),
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.1),
+        prop::bool::weighted(0.1),
         prop::bool::weighted(0.25),
         prop::bool::weighted(0.6),
     );
     (specs, objects, server).prop_map(|((before, now, grows), objects, server)| {
         let (children, claims, pod, secrets, expandable) = objects;
-        let (older_rendering, paused, taken_over, leaving, held) = server;
+        let (older_rendering, orphaned, paused, taken_over, leaving, held) = server;
         Recipe {
             before,
             now,
@@ -256,6 +266,7 @@ pub(super) fn recipe() -> impl Strategy<Value = Recipe> {
             secrets,
             expandable,
             older_rendering,
+            orphaned,
             paused,
             taken_over,
             leaving,
@@ -269,7 +280,7 @@ impl Recipe {
     pub(super) fn world(&self) -> Observed {
         let mut now = self.now.clone();
         let mut world = match &self.before {
-            None => empty(now.json()),
+            None => monitored(empty(now.json())),
             Some(before) => {
                 let mut before = before.clone();
                 if self.grows {
@@ -289,6 +300,9 @@ impl Recipe {
         if self.older_rendering {
             render_older(&mut world);
         }
+        if self.orphaned {
+            orphan(&mut world);
+        }
         self.to_children(&mut world);
         self.to_claims(&mut world);
         self.to_pod(&mut world);
@@ -299,7 +313,17 @@ impl Recipe {
     }
 
     fn to_children(&self, world: &mut Observed) {
-        let [config, headless, api, metrics, set, budget, policy] = self.children;
+        let [
+            config,
+            headless,
+            api,
+            metrics,
+            set,
+            budget,
+            policy,
+            monitor,
+            rule,
+        ] = self.children;
         let live = &mut world.live;
         happen(&mut live.config, config, |object| object.data = None);
         happen(&mut live.headless, headless, |object| object.spec = None);
@@ -307,6 +331,8 @@ impl Recipe {
         happen(&mut live.metrics, metrics, |object| object.spec = None);
         happen(&mut live.budget, budget, |object| object.spec = None);
         happen(&mut live.policy, policy, |object| object.spec = None);
+        happen(&mut live.monitor, monitor, |object| object.spec = json!({}));
+        happen(&mut live.rule, rule, |object| object.spec = json!({}));
         happen(&mut live.stateful_set, set, |object| {
             object.spec.as_mut().unwrap().replicas = Some(7);
         });
@@ -385,8 +411,15 @@ impl Recipe {
             match (what, &mut *state) {
                 (ToSecret::Missing, _) => *state = SecretState::Missing,
                 (ToSecret::Refused, _) => *state = SecretState::Refused("no".to_owned()),
-                (ToSecret::Incomplete, SecretState::Present(secret)) => secret.data = None,
-                (ToSecret::Foreign, SecretState::Present(secret)) => secret.metadata.labels = None,
+                (ToSecret::Incomplete, SecretState::Present(secret)) => {
+                    *secret = Arc::new(HeldSecret::of(Secret {
+                        metadata: secret.object.metadata.clone(),
+                        ..Secret::default()
+                    }));
+                }
+                (ToSecret::Foreign, SecretState::Present(secret)) => {
+                    Arc::make_mut(secret).object.metadata.labels = None;
+                }
                 _ => {}
             }
         }
@@ -411,7 +444,7 @@ impl Recipe {
 
 /// A world that came to rest with `spec`: everything is there, and the pod serves.
 fn settled(spec: &Spec) -> Observed {
-    let mut world = with_inputs(empty(spec.json()));
+    let mut world = with_inputs(monitored(empty(spec.json())));
     world = others(visit(world).0);
     let volumes = resources::volumes_of(&world.server.spec);
     for volume in volumes {
@@ -435,6 +468,15 @@ fn settled(spec: &Spec) -> Observed {
         world.pod = Some(Arc::new(pod_of(&set, &revision)));
     }
     others(visit(world).0)
+}
+
+/// `world` in a cluster with the Prometheus operator.
+fn monitored(mut world: Observed) -> Observed {
+    world.served = Served {
+        monitors: true,
+        rules: true,
+    };
+    world
 }
 
 /// `world` with another spec, and the inputs that it asks for.
