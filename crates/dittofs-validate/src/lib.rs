@@ -2,10 +2,10 @@
 //!
 //! Each step is the API server's, in its order, from the schema of the CRD that is shipped:
 //!
-//! 1. [`prune`]: unknown fields are refused, as with `kubectl apply` (strict field validation);
-//! 2. [`defaults`]: fields that are absent get the schema's defaults;
-//! 3. [`schema`] and [`lists`]: types, bounds, patterns, enumerations, required fields, keys of lists;
-//! 4. [`rules`]: the CEL rules, those about changes included.
+//! 1. `prune`: unknown fields are refused, as with `kubectl apply` (strict field validation);
+//! 2. `defaults`: fields that are absent get the schema's defaults;
+//! 3. `schema` and `lists`: types, bounds, patterns, enumerations, required fields, keys of lists;
+//! 4. `rules`: the CEL rules, those about changes included.
 //!
 //! An unchanged part of an object is not refused in an update, even if it would be in a new object
 //! (<https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-ratcheting>).
