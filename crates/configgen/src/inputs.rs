@@ -325,7 +325,7 @@ mod tests {
             "storage": {"metadataSize": "1Gi"},
             "database": {"postgresSecretRef": reference},
             "controlPlane": {"certSecretName": "cert", "clientCASecretName": "ca"},
-            "metrics": {"enabled": true, "bearerTokenSecret": reference},
+            "metrics": {"enabled": true, "bearerTokenSecret": reference, "certSecretName": "cert"},
             "identity": {
                 "ldap": {"enabled": true, "url": "ldaps://x", "baseDN": "a", "bindDN": "b", "bindPasswordSecretRef": reference},
                 "kerberos": {"enabled": true, "keytabSecretRef": reference, "krb5ConfSecretRef": reference,
