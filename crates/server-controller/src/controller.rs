@@ -10,7 +10,7 @@ use api_types::conditions::ConditionType;
 use api_types::names::{self, Volume};
 use async_trait::async_trait;
 use controller_runtime::{Applier, Context, Events, Outcome, Reconcile};
-use futures::future::try_join_all;
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -260,10 +260,15 @@ impl ServerController {
             let validated = validate::validate(&observed)?;
             let plan = plan::plan(&observed, &validated)?;
             let secrets = &self.watches.secrets;
-            try_join_all(plan.make.iter().map(|generated| {
+            // Each is awaited, also when another one fails: a request that is dropped under way may
+            // still be carried out later.
+            let makes = plan.make.iter().map(|generated| {
                 apply::make(&self.client, secrets, &validated.instance, *generated)
-            }))
-            .await?;
+            });
+            join_all(makes)
+                .await
+                .into_iter()
+                .collect::<Result<(), _>>()?;
             (plan, validated.instance.namespace.to_owned())
         };
         if plan.make.is_empty() {

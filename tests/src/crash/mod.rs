@@ -258,7 +258,9 @@ async fn replay(
             () = tokio::time::sleep(PACE) => {}
         }
         if seam.crashed() {
-            crashed(&seam).await;
+            tokio::time::timeout(LIMIT, crashed(&seam))
+                .await
+                .context("a write that was sent before the crash was never answered")?;
             break true;
         }
         if acted {
