@@ -9,6 +9,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::Scenario;
+use crate::pods::{another_pod, pod_of};
 use crate::predecessor::{self, Features};
 use crate::{Child, Controller, Pods, SERVER, World, until};
 
@@ -306,12 +307,18 @@ impl Scenario for Rotate {
     }
 
     async fn act(&self, world: &World) -> Result<()> {
-        Self::rotate(world, "scraper", "second").await?;
-        if self.pods() == Pods::Run {
-            running(world).await?;
-        }
-        Self::rotate(world, "tokens", "fedcba9876543210fedcba9876543210").await?;
-        if self.pods() == Pods::Run {
+        for (name, value) in [
+            ("scraper", "second"),
+            ("tokens", "fedcba9876543210fedcba9876543210"),
+        ] {
+            if self.pods() == Pods::None {
+                Self::rotate(world, name, value).await?;
+                continue;
+            }
+            let before = pod_of(world, SERVER).await?.uid();
+            Self::rotate(world, name, value).await?;
+            // The status may still speak of the pod before.
+            another_pod(world, SERVER, before.as_deref()).await?;
             running(world).await?;
         }
         Ok(())

@@ -23,6 +23,9 @@ pub struct Change {
     /// What it does hides what other fields do.
     #[serde(default)]
     pub alone: bool,
+    /// The volumes know what it was first: changed or without it, the server is not as a fresh one.
+    #[serde(default)]
+    pub remembered: bool,
     /// What it is set to.
     pub a: Value,
     /// What it is changed to; null where it can have only one value.
@@ -42,6 +45,8 @@ pub struct Steps {
     pub unset: Value,
     /// Only one server of the cluster can have its second spec at a time.
     pub exclusive: bool,
+    /// The volumes of the server know what it was first.
+    pub remembered: bool,
 }
 
 impl Steps {
@@ -64,6 +69,7 @@ impl Steps {
             b: spec(|change| &change.b),
             unset: spec(|_| &Value::Null),
             exclusive: changes.iter().any(|change| change.is_exclusive()),
+            remembered: changes.iter().any(|change| change.remembered),
         }
     }
 
@@ -325,6 +331,7 @@ fn generated(validator: &Validator, leaf: &str, schema: &Value) -> Option<Change
         at: leaf.to_owned(),
         with: Value::Null,
         alone: false,
+        remembered: false,
         a: Value::Null,
         b: Value::Null,
     };

@@ -92,7 +92,7 @@ impl Servers<'_> {
         let mut expected = Expected::new();
         for (change, name) in changes.iter().zip(&names) {
             replace(self.world, name, change.b.clone()).await?;
-            if !change.exclusive {
+            if !change.exclusive && !change.remembered {
                 let fresh = self.fresh(&change.b).await?;
                 expected.push((name.clone(), fresh, format!("{} was changed", change.name)));
             }
@@ -102,8 +102,10 @@ impl Servers<'_> {
         expected.clear();
         for (change, name) in changes.iter().zip(&names) {
             replace(self.world, name, change.unset.clone()).await?;
-            let fresh = self.fresh(&change.unset).await?;
-            expected.push((name.clone(), fresh, format!("{} was unset", change.name)));
+            if !change.remembered {
+                let fresh = self.fresh(&change.unset).await?;
+                expected.push((name.clone(), fresh, format!("{} was unset", change.name)));
+            }
         }
         settled(self.world, self.controller).await?;
         differences.extend(equal(self.world, &expected).await?);
