@@ -23,7 +23,10 @@ pub struct Change {
     /// What it does hides what other fields do.
     #[serde(default)]
     pub alone: bool,
-    /// The volumes know what it was first: changed or without it, the server is not as a fresh one.
+    /// A change waits for the next restart.
+    #[serde(default)]
+    pub waits: bool,
+    /// The volumes know what it was: without it, the server is not as a fresh one.
     #[serde(default)]
     pub remembered: bool,
     /// What it is set to.
@@ -45,7 +48,7 @@ pub struct Steps {
     pub unset: Value,
     /// Only one server of the cluster can have its second spec at a time.
     pub exclusive: bool,
-    /// The volumes of the server know what it was first.
+    /// The volumes of the server know what was unset.
     pub remembered: bool,
 }
 
@@ -53,8 +56,13 @@ impl Steps {
     /// The steps of all `changes` at once.
     pub(super) fn of(changes: &[&Change]) -> Self {
         let names: Vec<&str> = changes.iter().map(|change| change.at.as_str()).collect();
-        let spec = |value: fn(&Change) -> &Value| {
+        let waits = changes.iter().any(|change| change.waits);
+        let spec = |step: &str, value: fn(&Change) -> &Value| {
             let mut spec = smallest();
+            if waits {
+                let annotations = json!({"example.org/step": step});
+                merge_part(&mut spec, json!({"pod": {"annotations": annotations}}));
+            }
             for change in changes {
                 merge_part(&mut spec, change.with.clone());
             }
@@ -65,9 +73,9 @@ impl Steps {
         };
         Steps {
             name: names.join(" and "),
-            a: spec(|change| &change.a),
-            b: spec(|change| &change.b),
-            unset: spec(|_| &Value::Null),
+            a: spec("a", |change| &change.a),
+            b: spec("b", |change| &change.b),
+            unset: spec("unset", |_| &Value::Null),
             exclusive: changes.iter().any(|change| change.is_exclusive()),
             remembered: changes.iter().any(|change| change.remembered),
         }
@@ -331,6 +339,7 @@ fn generated(validator: &Validator, leaf: &str, schema: &Value) -> Option<Change
         at: leaf.to_owned(),
         with: Value::Null,
         alone: false,
+        waits: false,
         remembered: false,
         a: Value::Null,
         b: Value::Null,

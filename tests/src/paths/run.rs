@@ -92,7 +92,7 @@ impl Servers<'_> {
         let mut expected = Expected::new();
         for (change, name) in changes.iter().zip(&names) {
             replace(self.world, name, change.b.clone()).await?;
-            if !change.exclusive && !change.remembered {
+            if !change.exclusive {
                 let fresh = self.fresh(&change.b).await?;
                 expected.push((name.clone(), fresh, format!("{} was changed", change.name)));
             }
