@@ -17,7 +17,7 @@ fn a_field_that_was_set_and_unset_alone_leaves_no_trace() -> Outcome {
 fn many_pairs_of_fields_leave_no_trace() -> Outcome {
     Ok(run(async || -> Result<()> {
         let seed = random::seed()?;
-        let pairs = paths::pairs(&paths::changes()?, 200, seed)?;
+        let pairs = paths::pairs(&paths::changes()?, 100, seed)?;
         paths::check("many-pairs", &pairs)
             .await
             .with_context(|| format!("with DITTOFS_TEST_SEED={seed}"))
