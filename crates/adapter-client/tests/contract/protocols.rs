@@ -339,7 +339,11 @@ pub(crate) async fn clients(rig: &Rig) {
     std::fs::write(&file, "content").unwrap();
     stores::nfs_copy(rig, &file, "/export/file").await;
     let mounts = rig.ask(async |c| c.clients().mounts().await).await.unwrap();
-    // libnfs unmounts, or it does not; the type is what matters here.
+    assert_eq!(
+        mounts.len(),
+        1,
+        "a client that goes away without a word stays"
+    );
     for mount in &mounts {
         assert_eq!(
             (&mount.protocol, mount.share_name.as_str()),
