@@ -244,7 +244,8 @@ pub struct AdapterChange {
     pub config: Option<Map<String, Value>>,
 }
 
-/// Calls for adapters. See [`Client::adapters`].
+/// Calls for adapters and their settings (server contract 3.7 and 3.8). For role admin, but for
+/// [`Adapters::list`] and [`Adapters::ports`]. See [`Client::adapters`].
 #[derive(Clone, Copy, Debug)]
 pub struct Adapters<'a>(pub(crate) &'a Client);
 

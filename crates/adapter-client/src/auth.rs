@@ -60,7 +60,7 @@ pub(crate) fn refresh_request(token: &SecretString) -> Request {
     })
 }
 
-/// Calls for the own account. See [`Client::auth`].
+/// Calls for the own account, for every role (server contract 3.4). See [`Client::auth`].
 #[derive(Clone, Copy, Debug)]
 pub struct Auth<'a>(&'a Client);
 

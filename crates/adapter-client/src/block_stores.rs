@@ -249,7 +249,7 @@ impl BlockStoreConfig {
     }
 }
 
-/// Calls for block stores. See [`Client::block_stores`].
+/// Calls for block stores, for role admin (server contract 3.10). See [`Client::block_stores`].
 #[derive(Clone, Copy, Debug)]
 pub struct BlockStores<'a>(&'a Client);
 
@@ -278,7 +278,8 @@ impl BlockStores<'_> {
         self.0.call(GET.at(&[tier.as_str(), name])).await
     }
 
-    /// Makes a block store. That a bucket can be reached is not tested; see its status.
+    /// Makes a block store. Whether a bucket can be reached, and compression and encryption, are not
+    /// checked; see its status, which takes 5 s when nobody answers.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the name is taken in its tier; [`Error::Invalid`] for a

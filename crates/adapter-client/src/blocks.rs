@@ -1,5 +1,6 @@
 //! What the block stores hold, and their local caches.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -55,14 +56,24 @@ pub struct BlockStats {
     pub blocks_remote: i64,
     /// All blocks.
     pub blocks_total: i64,
+    /// Those of the local blocks that were fetched from the remote store.
+    pub blocks_cached: i64,
     /// Bytes on the local disk.
     pub local_disk_used: i64,
     /// Bytes that may be there.
     pub local_disk_max: i64,
     /// Bytes in memory.
     pub local_mem_used: i64,
+    /// Always 0: there is no such limit any more.
+    pub local_mem_max: i64,
+    /// Bytes of the write log from which on writes wait.
+    pub append_log_limit_bytes: i64,
+    /// Entries of the read buffer.
+    pub read_buffer_entries: i64,
     /// Bytes in the read buffer.
     pub read_buffer_used: i64,
+    /// Bytes that may be there.
+    pub read_buffer_max: i64,
     /// Blocks to be synchronized.
     pub pending_syncs: i64,
     /// Uploads that wait.
@@ -83,6 +94,10 @@ pub struct BlockStats {
     pub outage_duration_seconds: f64,
     /// Reads that failed because of that.
     pub offline_reads_blocked: i64,
+    /// Whether what is in the local store survives a crash of the server.
+    pub local_durable: bool,
+    /// Whether what is in the remote store does; false without one.
+    pub remote_durable: bool,
 }
 
 /// The state of block stores, together and by share.
@@ -148,6 +163,10 @@ pub struct WarmJob {
     pub blocks_done: u64,
     /// Bytes fetched.
     pub bytes_done: u64,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
     /// Why it failed, in the server's words.
     #[serde(default)]
     pub error: String,
@@ -168,7 +187,7 @@ words! {
     }
 }
 
-/// Calls for blocks. See [`Client::blocks`].
+/// Calls for blocks, for role admin (server contract 3.16). See [`Client::blocks`].
 #[derive(Clone, Copy, Debug)]
 pub struct Blocks<'a>(&'a Client);
 
@@ -194,7 +213,7 @@ impl Blocks<'_> {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn share_stats(&self, share: &str) -> Result<BlockStatsOfAll, Error> {
-        self.0.call(SHARE_STATS.at(&[&path(share)])).await
+        self.0.call(SHARE_STATS.at(&[path(share)])).await
     }
 
     /// Empties the caches of all shares.
@@ -211,7 +230,7 @@ impl Blocks<'_> {
     /// [`Error::Invalid`] when the share does not exist or has no remote store.
     pub async fn share_evict(&self, share: &str, what: Evict) -> Result<Evicted, Error> {
         self.0
-            .call(SHARE_EVICT.at(&[&path(share)]).json(&what))
+            .call(SHARE_EVICT.at(&[path(share)]).json(&what))
             .await
     }
 
@@ -220,7 +239,7 @@ impl Blocks<'_> {
     /// # Errors
     /// [`Error::NotFound`] for the share.
     pub async fn warm(&self, share: &str) -> Result<WarmStarted, Error> {
-        self.0.call(WARM.at(&[&path(share)])).await
+        self.0.call(WARM.at(&[path(share)])).await
     }
 
     /// How far that is.
@@ -228,6 +247,6 @@ impl Blocks<'_> {
     /// # Errors
     /// [`Error::NotFound`], also after a restart of the server.
     pub async fn warm_job(&self, share: &str, id: &str) -> Result<WarmJob, Error> {
-        self.0.call(WARM_JOB.at(&[&path(share), id])).await
+        self.0.call(WARM_JOB.at(&[path(share), id])).await
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Request as HttpRequest, Response, StatusCode, Uri,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER, USER_AGENT},
     uri::Scheme,
 };
 use hyper::body::Bytes;
@@ -183,7 +183,7 @@ impl Builder {
     /// # Errors
     /// When the URL or the certificates cannot be used.
     pub fn build(self) -> Result<Client, BuildError> {
-        let base = base(&self.url).ok_or_else(|| BuildError::Url(clean(&self.url, &[])))?;
+        let base = base(&self.url).ok_or_else(|| BuildError::Url(shown(&self.url)))?;
         let transport = match self.transport {
             Some(transport) => transport,
             None => Arc::new(HttpTransport::new(
@@ -218,6 +218,13 @@ fn base(url: &str) -> Option<String> {
         && !authority.host().is_empty()
         && !authority.as_str().contains('@');
     plain.then(|| format!("{scheme}://{authority}"))
+}
+
+/// `url` without a user and password, which have no place in it.
+fn shown(url: &str) -> String {
+    let (start, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    clean(&format!("{start}{rest}"), &[])
 }
 
 impl Client {
@@ -321,7 +328,7 @@ impl Client {
             return Err(Error::Invalid {
                 call: request.route.call,
                 status: StatusCode::BAD_REQUEST.as_u16(),
-                detail: "a name is empty, is . or .., or has a slash: it cannot stand in a path of this API".into(),
+                detail: "a name is empty, is . or .., or has characters that the server misreads there: it cannot stand in a path of this API".into(),
                 fields: Default::default(),
             });
         }
@@ -493,11 +500,18 @@ fn failed(request: &Request, error: TransportError, secrets: &[SecretString]) ->
     }
 }
 
-/// `Retry-After` in seconds; the form with a date would need the clocks of both
-/// sides to agree and counts as absent.
+/// `Retry-After`: seconds, or a date, which counts from the `Date` of the same
+/// answer, so that the clocks of both sides need not agree.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
+    let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
+    let asked = text(RETRY_AFTER)?;
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text| jiff::fmt::rfc2822::parse(text).ok();
+    let delay = date(asked)?.duration_since(&date(text(DATE)?)?);
+    // In the past: now.
+    Some(Duration::try_from(delay).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -519,5 +533,41 @@ mod tests {
         ] {
             assert_eq!(base(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn passwords_in_urls_are_not_shown() {
+        for url in ["http://u:p@ss@h:1/x", "https://u:p@h", "u:p@h"] {
+            let error = Client::builder(url).build().unwrap_err().to_string();
+            assert!(!error.contains("u:p") && error.contains('h'), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_server_says_when_to_come_back_in_seconds_or_by_its_own_clock() {
+        let after = |asked: &str, date: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, asked.parse().unwrap());
+            if let Some(date) = date {
+                headers.insert(DATE, date.parse().unwrap());
+            }
+            retry_after(&headers)
+        };
+        let date = "Wed, 21 Oct 2015 07:28:00 GMT";
+        let (seconds, now) = (|seconds| Some(Duration::from_secs(seconds)), Some(date));
+        assert_eq!(after("120", None), seconds(120));
+        assert_eq!(after(" 0 ", now), seconds(0));
+        assert_eq!(after("Wed, 21 Oct 2015 07:29:30 GMT", now), seconds(90));
+        assert_eq!(after("Wed, 21 Oct 2015 07:00:00 GMT", now), seconds(0));
+        for (asked, date) in [
+            (date, None),
+            ("soon", now),
+            ("-1", now),
+            ("1.5", now),
+            (date, Some("today")),
+        ] {
+            assert_eq!(after(asked, date), None, "{asked}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 }

@@ -41,7 +41,8 @@ pub struct ConnectedClient {
     pub client_id: String,
     /// Its protocol.
     pub protocol: AdapterType,
-    /// Address and port of the client, or of what stands in between.
+    /// Address and port of the client, or of what stands in between. An NFS client is listed from
+    /// its connection on, an SMB client from its login on.
     pub address: String,
     /// Who it is; empty until it has said so.
     #[serde(default)]
@@ -106,20 +107,29 @@ pub struct Mount {
 pub struct DurableHandle {
     /// Its ID.
     pub id: String,
+    /// SMB file ID, in hexadecimal.
+    pub file_id: String,
     /// The file.
     pub path: String,
     /// Name of the share.
     pub share_name: String,
     /// Who holds it.
     pub username: String,
+    /// Whether it is of the second version of durable handles.
+    pub is_v2: bool,
+    /// When the file was opened.
+    pub created_at: Timestamp,
+    /// When the connection ended.
+    pub disconnected_at: Timestamp,
     /// How long it is held.
     #[serde(rename = "timeout_ms")]
     pub timeout: Milliseconds,
-    /// How long it is still held; negative when it is overdue.
-    pub remaining_ms: i64,
+    /// How long it is still held; 0 when it is overdue.
+    #[serde(rename = "remaining_ms")]
+    pub remaining: Milliseconds,
 }
 
-/// Calls for clients of the shares. See [`Client::clients`].
+/// Calls for clients of the shares, for role admin (server contract 3.17). See [`Client::clients`].
 #[derive(Clone, Copy, Debug)]
 pub struct Clients<'a>(&'a Client);
 
@@ -138,6 +148,25 @@ impl Clients<'_> {
     /// See [`Error`].
     pub async fn list(&self) -> Result<Vec<ConnectedClient>, Error> {
         self.0.call_list(LIST.at(&[])).await
+    }
+
+    /// The connections of a protocol, of a share (with its leading slash), or of both.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list_of(
+        &self,
+        protocol: Option<&AdapterType>,
+        share: Option<&str>,
+    ) -> Result<Vec<ConnectedClient>, Error> {
+        let mut request = LIST.at(&[]);
+        if let Some(protocol) = protocol {
+            request = request.query("protocol", protocol.as_str());
+        }
+        if let Some(share) = share {
+            request = request.query("share", share);
+        }
+        self.0.call_list(request).await
     }
 
     /// Ends a connection.

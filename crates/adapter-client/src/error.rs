@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::route::Access;
+use crate::{route::Access, text::cut};
 
 /// Why a call did not give what was asked for.
 ///
@@ -261,7 +261,7 @@ fn listed(fields: &BTreeMap<String, String>) -> String {
     if all.is_empty() {
         String::new()
     } else {
-        format!(" ({})", all.join("; "))
+        format!(" ({})", cut(&all.join("; "), 400))
     }
 }
 
@@ -269,4 +269,21 @@ fn after(delay: Option<Duration>) -> String {
     delay.map_or_else(String::new, |delay| {
         format!(", come back in {} s", delay.as_secs())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_stay_short_whatever_the_server_says() {
+        let text = |number: usize| format!("{number}{}", "x".repeat(400));
+        let error = Error::Invalid {
+            call: "adapter_settings.patch",
+            status: 422,
+            detail: text(0),
+            fields: (0..50).map(|number| (text(number), text(number))).collect(),
+        };
+        assert!(error.to_string().chars().count() < 1000, "{error}");
+    }
 }

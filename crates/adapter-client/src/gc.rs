@@ -81,14 +81,22 @@ pub struct GcJob {
     pub state: JobState,
     /// Name of the share.
     pub share: String,
+    /// Whether it also looks for objects that no record knows.
+    pub reconcile: bool,
     /// Whether it only counts.
     pub dry_run: bool,
+    /// Blocks that files need.
+    pub hashes_marked: u64,
     /// Objects looked at.
     pub objects_scanned: u64,
     /// Objects removed.
     pub objects_swept: u64,
     /// Bytes freed.
     pub bytes_freed: u64,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
     /// Why it failed, in the server's words.
     #[serde(default)]
     pub error: String,
@@ -103,6 +111,8 @@ pub struct GcRun {
     pub started_at: Timestamp,
     /// When it ended.
     pub completed_at: Timestamp,
+    /// Blocks that files need.
+    pub hashes_marked: u64,
     /// Objects looked at.
     pub objects_scanned: u64,
     /// Objects removed.
@@ -116,13 +126,22 @@ pub struct GcRun {
     pub first_errors: Vec<String>,
     /// Whether it only counted.
     pub dry_run: bool,
+    /// Some of the objects that it would have removed, when it only counted.
+    #[serde(default, deserialize_with = "list")]
+    pub dry_run_candidates: Vec<String>,
 }
 
 /// A number of things out of step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ReconcileCount {
     /// How many.
     pub count: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub bytes: u64,
+    /// The IDs of some of them.
+    #[serde(default, deserialize_with = "list")]
+    pub sample: Vec<String>,
 }
 
 /// What is out of step between the stores.
@@ -186,7 +205,7 @@ pub struct Audit {
     pub result: AuditResult,
 }
 
-/// Calls for garbage collection. See [`Client::gc`].
+/// Calls for garbage collection, for role admin (server contract 3.16). See [`Client::gc`].
 #[derive(Clone, Copy, Debug)]
 pub struct GarbageCollection<'a>(&'a Client);
 
@@ -199,12 +218,13 @@ impl Client {
 }
 
 impl GarbageCollection<'_> {
-    /// Starts a collection for a share.
+    /// Starts a collection for a share, or gives the one that runs.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the share.
+    /// [`Error::NotFound`] for the share; [`Error::Invalid`] for a grace period together with
+    /// `reconcile`.
     pub async fn run(&self, share: &str, options: &GcOptions) -> Result<GcStarted, Error> {
-        self.0.call(RUN.at(&[&path(share)]).json(options)).await
+        self.0.call(RUN.at(&[path(share)]).json(options)).await
     }
 
     /// How far it is.
@@ -212,7 +232,7 @@ impl GarbageCollection<'_> {
     /// # Errors
     /// [`Error::NotFound`], also after a restart of the server.
     pub async fn job(&self, share: &str, id: &str) -> Result<GcJob, Error> {
-        self.0.call(JOB.at(&[&path(share), id])).await
+        self.0.call(JOB.at(&[path(share), id])).await
     }
 
     /// The last collection of a share.
@@ -220,7 +240,7 @@ impl GarbageCollection<'_> {
     /// # Errors
     /// [`Error::NotFound`] when there was none.
     pub async fn last_run(&self, share: &str) -> Result<GcRun, Error> {
-        self.0.call(LAST_RUN.at(&[&path(share)])).await
+        self.0.call(LAST_RUN.at(&[path(share)])).await
     }
 
     /// What is out of step between the stores.
@@ -246,6 +266,6 @@ impl GarbageCollection<'_> {
     /// # Errors
     /// [`Error::NotFound`] for the share.
     pub async fn audit_refcounts(&self, share: &str) -> Result<Audit, Error> {
-        self.0.call(AUDIT_REFCOUNTS.at(&[&path(share)])).await
+        self.0.call(AUDIT_REFCOUNTS.at(&[path(share)])).await
     }
 }

@@ -100,7 +100,7 @@ struct NewMember<'a> {
     username: &'a str,
 }
 
-/// Calls for groups. See [`Client::groups`].
+/// Calls for groups, for role admin (server contract 3.6). See [`Client::groups`].
 #[derive(Clone, Copy, Debug)]
 pub struct Groups<'a>(&'a Client);
 
@@ -132,7 +132,8 @@ impl Groups<'_> {
     /// Makes a group.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the name or the numeric ID is taken.
+    /// [`Error::Conflict`] when the name or the numeric ID is taken; [`Error::Invalid`] without a
+    /// name.
     pub async fn create(&self, group: &NewGroup) -> Result<Group, Error> {
         self.0.call(CREATE.at(&[]).json(group)).await
     }

@@ -45,7 +45,7 @@ pub struct HealthReport {
     pub latency: Milliseconds,
 }
 
-/// The server as a whole. See [`Client::server`].
+/// The server as a whole, without an account (server contract 5.1). See [`Client::server`].
 #[derive(Clone, Copy, Debug)]
 pub struct Server<'a>(&'a Client);
 

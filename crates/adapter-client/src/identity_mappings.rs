@@ -21,7 +21,7 @@ pub(crate) static CREATE: Route = Route::post(
 );
 pub(crate) static OF_USER: Route = Route::get(
     "identity_mappings.of_user",
-    "/api/v1/identity-mappings/users/{user}",
+    "/api/v1/identity-mappings/users/{account}",
     Access::Admin,
 );
 pub(crate) static DELETE: Route = Route::delete(
@@ -51,9 +51,9 @@ pub struct IdentityMapping {
     pub principal: String,
     /// Name of the account.
     pub username: String,
-    /// When it was made.
+    /// When it was made. The server writes its local time as if it were UTC.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// When it was last changed, with the same fault.
     pub updated_at: Timestamp,
 }
 
@@ -84,7 +84,7 @@ pub struct SidMapping {
     pub created_at: Timestamp,
 }
 
-/// Calls for identity mappings. See [`Client::identity_mappings`].
+/// Calls for identity mappings, for role admin (server contract 3.15). See [`Client::identity_mappings`].
 #[derive(Clone, Copy, Debug)]
 pub struct IdentityMappings<'a>(&'a Client);
 
@@ -105,10 +105,20 @@ impl IdentityMappings<'_> {
         self.0.call_list(LIST.at(&[])).await
     }
 
+    /// The mappings of the principals of one provider, such as `kerberos`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list_of(&self, provider: &str) -> Result<Vec<IdentityMapping>, Error> {
+        self.0
+            .call_list(LIST.at(&[]).query("provider", provider))
+            .await
+    }
+
     /// Maps a principal to an account, which need not exist.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the principal is mapped.
+    /// [`Error::Conflict`] when the principal is mapped; [`Error::Invalid`] when it is empty.
     pub async fn create(&self, mapping: &NewIdentityMapping) -> Result<IdentityMapping, Error> {
         self.0.call(CREATE.at(&[]).json(mapping)).await
     }

@@ -243,7 +243,7 @@ fn hidden<C: ProviderConfig>(request: Request, config: &C) -> Request {
     }
 }
 
-/// Calls for identity providers. See [`Client::identity_providers`].
+/// Calls for identity providers, for role admin (server contract 3.15). See [`Client::identity_providers`].
 #[derive(Clone, Copy, Debug)]
 pub struct IdentityProviders<'a>(&'a Client);
 

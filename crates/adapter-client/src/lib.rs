@@ -18,6 +18,7 @@ mod identity_mappings;
 mod identity_providers;
 mod metadata_stores;
 mod netgroups;
+mod netlogon;
 mod nfs_options;
 mod permissions;
 mod quotas;
@@ -76,6 +77,7 @@ pub use identity_providers::{
 };
 pub use metadata_stores::{MetadataStore, MetadataStoreConfig, MetadataStores};
 pub use netgroups::{Netgroup, NetgroupMember, NetgroupMemberType, Netgroups};
+pub use netlogon::{Netlogon, NetlogonStatus};
 pub use nfs_options::{KerberosLevel, NfsOptions, NfsOptionsChange, NfsOptionsOf, Squash};
 pub use permissions::{GranteeType, Permission, Permissions, SidGrant};
 pub use quotas::{Quota, QuotaLimits, QuotaOf, Quotas};

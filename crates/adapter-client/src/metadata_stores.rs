@@ -152,7 +152,7 @@ impl MetadataStoreConfig {
     }
 }
 
-/// Calls for metadata stores. See [`Client::metadata_stores`].
+/// Calls for metadata stores, for role admin (server contract 3.9). See [`Client::metadata_stores`].
 #[derive(Clone, Copy, Debug)]
 pub struct MetadataStores<'a>(&'a Client);
 

@@ -92,7 +92,7 @@ struct NewNetgroupMember<'a> {
     value: &'a str,
 }
 
-/// Calls for netgroups. See [`Client::netgroups`].
+/// Calls for netgroups, for role admin (server contract 3.13). See [`Client::netgroups`].
 #[derive(Clone, Copy, Debug)]
 pub struct Netgroups<'a>(&'a Client);
 
@@ -124,7 +124,7 @@ impl Netgroups<'_> {
     /// Makes an empty netgroup, which admits nobody.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the name is taken.
+    /// [`Error::Conflict`] when the name is taken; [`Error::Invalid`] without a name.
     pub async fn create(&self, name: &str) -> Result<Netgroup, Error> {
         self.0.call(CREATE.at(&[]).json(&Name { name })).await
     }

@@ -99,7 +99,7 @@ pub struct NfsOptionsChange {
     pub disable_readdirplus: Option<bool>,
 }
 
-/// Calls for NFS options of shares. See [`Client::nfs_options`].
+/// Calls for NFS options of shares, for role admin (server contract 3.13). See [`Client::nfs_options`].
 #[derive(Clone, Copy, Debug)]
 pub struct NfsOptionsOf<'a>(&'a Client);
 
@@ -117,7 +117,7 @@ impl NfsOptionsOf<'_> {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn get(&self, share: &str) -> Result<NfsOptions, Error> {
-        self.0.call(GET.at(&[&path(share)])).await
+        self.0.call(GET.at(&[path(share)])).await
     }
 
     /// Changes options; gives all of them. Squashing, anonymous IDs and the netgroup apply at once
@@ -127,6 +127,6 @@ impl NfsOptionsOf<'_> {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`] for an unknown netgroup or squash mode.
     pub async fn patch(&self, share: &str, change: &NfsOptionsChange) -> Result<NfsOptions, Error> {
-        self.0.call(PATCH.at(&[&path(share)]).json(change)).await
+        self.0.call(PATCH.at(&[path(share)]).json(change)).await
     }
 }

@@ -112,7 +112,7 @@ fn refused(call: &'static str, word: &str) -> Error {
     }
 }
 
-/// Calls for permissions. See [`Client::permissions`].
+/// Calls for permissions, for role admin (server contract 3.12). See [`Client::permissions`].
 #[derive(Clone, Copy, Debug)]
 pub struct Permissions<'a>(&'a Client);
 
@@ -130,7 +130,7 @@ impl Permissions<'_> {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn list(&self, share: &str) -> Result<Vec<Permission>, Error> {
-        self.0.call_list(LIST.at(&[&path(share)])).await
+        self.0.call_list(LIST.at(&[path(share)])).await
     }
 
     /// Gives a user a level, in place of the one it has. With LDAP a name that is not known here is
@@ -151,7 +151,7 @@ impl Permissions<'_> {
         self.0
             .call_empty(
                 SET_USER
-                    .at(&[&path(share), username])
+                    .at(&[path(share), username])
                     .json(&Grant::of(level)),
             )
             .await
@@ -163,7 +163,7 @@ impl Permissions<'_> {
     /// See [`Error`].
     pub async fn remove_user(&self, share: &str, username: &str) -> Result<(), Error> {
         self.0
-            .call_empty(REMOVE_USER.at(&[&path(share), username]))
+            .call_empty(REMOVE_USER.at(&[path(share), username]))
             .await
     }
 
@@ -181,7 +181,7 @@ impl Permissions<'_> {
             return Err(refused(SET_GROUP.call, word));
         }
         self.0
-            .call_empty(SET_GROUP.at(&[&path(share), group]).json(&Grant::of(level)))
+            .call_empty(SET_GROUP.at(&[path(share), group]).json(&Grant::of(level)))
             .await
     }
 
@@ -191,7 +191,7 @@ impl Permissions<'_> {
     /// See [`Error`].
     pub async fn remove_group(&self, share: &str, group: &str) -> Result<(), Error> {
         self.0
-            .call_empty(REMOVE_GROUP.at(&[&path(share), group]))
+            .call_empty(REMOVE_GROUP.at(&[path(share), group]))
             .await
     }
 
@@ -204,7 +204,7 @@ impl Permissions<'_> {
             return Err(refused(SET_SID.call, word));
         }
         self.0
-            .call_empty(SET_SID.at(&[&path(share), sid]).json(grant))
+            .call_empty(SET_SID.at(&[path(share), sid]).json(grant))
             .await
     }
 
@@ -214,6 +214,6 @@ impl Permissions<'_> {
     /// # Errors
     /// [`Error::Invalid`] for a SID that is none.
     pub async fn remove_sid(&self, share: &str, sid: &str) -> Result<(), Error> {
-        self.0.call_empty(REMOVE_SID.at(&[&path(share), sid])).await
+        self.0.call_empty(REMOVE_SID.at(&[path(share), sid])).await
     }
 }

@@ -107,7 +107,7 @@ pub struct Quota {
     pub used_files: i64,
 }
 
-/// Calls for quotas. See [`Client::quotas`].
+/// Calls for quotas, for role admin (server contract 3.14). See [`Client::quotas`].
 #[derive(Clone, Copy, Debug)]
 pub struct Quotas<'a>(&'a Client);
 
@@ -125,7 +125,7 @@ impl Quotas<'_> {
     /// # Errors
     /// See [`Error`].
     pub async fn list(&self, share: &str) -> Result<Vec<Quota>, Error> {
-        self.0.call_list(LIST.at(&[&path(share)])).await
+        self.0.call_list(LIST.at(&[path(share)])).await
     }
 
     /// One quota.
@@ -134,7 +134,7 @@ impl Quotas<'_> {
     /// [`Error::NotFound`].
     pub async fn get(&self, share: &str, of: QuotaOf) -> Result<Quota, Error> {
         self.0
-            .call(GET.at(&[&path(share), of.scope(), &of.id()]))
+            .call(GET.at(&[path(share), of.scope(), &of.id()]))
             .await
     }
 
@@ -149,7 +149,7 @@ impl Quotas<'_> {
         limits: &QuotaLimits,
     ) -> Result<Quota, Error> {
         self.0
-            .call(PUT.at(&[&path(share), of.scope(), &of.id()]).json(limits))
+            .call(PUT.at(&[path(share), of.scope(), &of.id()]).json(limits))
             .await
     }
 
@@ -159,7 +159,7 @@ impl Quotas<'_> {
     /// [`Error::NotFound`].
     pub async fn delete(&self, share: &str, of: QuotaOf) -> Result<(), Error> {
         self.0
-            .call_empty(DELETE.at(&[&path(share), of.scope(), &of.id()]))
+            .call_empty(DELETE.at(&[path(share), of.scope(), &of.id()]))
             .await
     }
 }

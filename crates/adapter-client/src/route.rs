@@ -5,7 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
 use serde::Serialize;
 
-/// Who may use a route (server contract 3.3).
+/// Who may use a route (server contract 3.3; `routes.txt` of this crate has all).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Everybody, without an account.
@@ -104,8 +104,23 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'=')
     .remove(b'@');
 
-/// The parameters that the server decodes, so that they may hold a slash.
-const DECODED: [&str; 4] = ["{share}", "{principal}", "{provider}", "{sid}"];
+/// The parameters that handlers decode themselves. A slash in one of them makes
+/// the router look at the raw path: then these are decoded once, and the others
+/// not at all. In all other paths the router decodes all, and these a second time.
+const DECODED: [&str; 5] = ["{share}", "{principal}", "{provider}", "{account}", "{sid}"];
+
+/// `value` as a segment that is not as Go would encode it, so that the router
+/// looks at the raw path. `None` when every way of writing it is Go's.
+fn as_raw_segment(value: &str) -> Option<String> {
+    let plain = value.find(|character: char| character.is_ascii_alphanumeric())?;
+    let (before, rest) = value.split_at(plain);
+    Some(format!(
+        "{}%{:02X}{}",
+        utf8_percent_encode(before, SEGMENT),
+        rest.as_bytes()[0],
+        utf8_percent_encode(&rest[1..], SEGMENT),
+    ))
+}
 
 impl Route {
     const fn new(call: &'static str, method: Verb, path: &'static str, access: Access) -> Self {
@@ -151,27 +166,43 @@ impl Route {
 
     /// The request for these parameters, in the order of the braces.
     pub(crate) fn at(&'static self, parameters: &[&str]) -> Request {
+        let names = self.path.split('/').filter(|part| part.starts_with('{'));
+        debug_assert_eq!(names.clone().count(), parameters.len(), "{}", self.call);
+        let decoded = |name: &str| DECODED.contains(&name);
+        let among_decoded = |character: char| {
+            let mut pairs = names.clone().zip(parameters);
+            pairs.any(|(name, value)| decoded(name) && value.contains(character))
+        };
+        let slash = among_decoded('/');
+        // Decoded twice, a percent sign would become something else.
+        let percent = among_decoded('%') && !slash;
         let mut path = String::with_capacity(self.path.len() + 16);
         let mut parameters = parameters.iter();
         let mut unusable = false;
         for part in self.path.split('/').skip(1) {
             path.push('/');
-            if part.starts_with('{') {
-                let value = parameters.next().copied().unwrap_or_default();
-                // They would name another route than the one that is meant.
-                unusable |= matches!(value, "" | "." | "..");
-                // Other handlers look for the encoded text as it stands.
-                unusable |= value.contains('/') && !DECODED.contains(&part);
-                path.extend(utf8_percent_encode(value, SEGMENT));
-            } else {
+            if !part.starts_with('{') {
                 path.push_str(part);
+                continue;
             }
+            let value = parameters.next().copied().unwrap_or_default();
+            // They would name another route than the one that is meant.
+            unusable |= matches!(value, "" | "." | "..");
+            let encoded = utf8_percent_encode(value, SEGMENT).to_string();
+            if decoded(part) {
+                if percent && value.contains('%') {
+                    match as_raw_segment(value) {
+                        Some(raw) => path.push_str(&raw),
+                        None => unusable = true,
+                    }
+                    continue;
+                }
+            } else {
+                // The handler would look for the encoded text as it stands.
+                unusable |= value.contains('/') || ((slash || percent) && encoded != value);
+            }
+            path.push_str(&encoded);
         }
-        debug_assert!(
-            parameters.next().is_none(),
-            "{}: too many parameters",
-            self.call
-        );
         Request {
             route: self,
             path,
@@ -183,8 +214,7 @@ impl Route {
     }
 }
 
-/// One call, ready to be sent.
-#[derive(Debug)]
+/// One call, ready to be sent. The body may hold secrets, so it cannot be printed.
 pub(crate) struct Request {
     pub(crate) route: &'static Route,
     /// Encoded path, with the query if there is one.
@@ -238,20 +268,30 @@ mod tests {
 
     #[test]
     fn parameters_are_one_segment_each() {
-        assert_eq!(
-            ROUTE.at(&["team/data", "a b?c#d"]).path,
-            "/a/team%2Fdata/b/a%20b%3Fc%23d"
-        );
-        assert_eq!(ROUTE.at(&["nfs/h@R", "S-1-5"]).path, "/a/nfs%2Fh@R/b/S-1-5");
-        assert_eq!(ROUTE.at(&["%", "é"]).path, "/a/%25/b/%C3%A9");
+        let path = |share, user| ROUTE.at(&[share, user]).path;
+        assert_eq!(path("data", "a b?c#d"), "/a/data/b/a%20b%3Fc%23d");
+        assert_eq!(path("team/data", "eve"), "/a/team%2Fdata/b/eve");
+        assert_eq!(path("nfs/h@R", "S-1-5"), "/a/nfs%2Fh@R/b/S-1-5");
+        assert_eq!(path("é", "%"), "/a/%C3%A9/b/%25");
+        // Not as Go would write it, so that it is decoded once.
+        assert_eq!(path("50%41", "eve"), "/a/%350%2541/b/eve");
+        assert_eq!(path("%é/x%", "eve"), "/a/%25%C3%A9%2Fx%25/b/eve");
     }
 
     #[test]
-    fn dot_segments_cannot_leave_the_path() {
-        assert!(ROUTE.at(&["..", "x"]).unusable);
-        assert!(ROUTE.at(&["x", ""]).unusable);
-        assert!(ROUTE.at(&["x", "a/b"]).unusable);
-        assert!(!ROUTE.at(&["a/b", "x"]).unusable);
-        assert!(!ROUTE.at(&["...", ".x"]).unusable);
+    fn what_the_server_would_misread_is_not_sent() {
+        let unusable = |share, user| ROUTE.at(&[share, user]).unusable;
+        assert!(unusable("..", "x"));
+        assert!(unusable("x", ""));
+        assert!(unusable("x", "a/b"));
+        // The share makes the router look at the raw path, and nobody decodes the user's name.
+        assert!(unusable("a/b", "x y"));
+        assert!(unusable("50%", "x y"));
+        // There is no other way to write this one.
+        assert!(unusable("%é", "x"));
+        assert!(!unusable("a/b", "x"));
+        assert!(!unusable("a", "x y"));
+        assert!(!unusable("50%", "x"));
+        assert!(!unusable("...", ".x"));
     }
 }

@@ -31,7 +31,7 @@ struct Value<'a> {
     value: &'a str,
 }
 
-/// Calls for the key-value store. See [`Client::settings`].
+/// Calls for the key-value store, for role admin (server contract 3.15). See [`Client::settings`].
 #[derive(Clone, Copy, Debug)]
 pub struct Settings<'a>(&'a Client);
 

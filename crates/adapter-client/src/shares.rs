@@ -261,19 +261,13 @@ pub struct ShareChange {
     pub options: ShareOptions,
 }
 
-/// A share's name as it stands in paths. The leading slash makes the server
-/// decode the segment, whatever else is in it.
-pub(crate) fn path(name: &str) -> String {
-    let name = name.trim_start_matches('/');
-    // Nothing, as the root of all shares, cannot be addressed.
-    if name.is_empty() {
-        String::new()
-    } else {
-        format!("/{name}")
-    }
+/// A share's name as it stands in paths, where the server adds the leading slash.
+/// Nothing for the root of all shares, which cannot be addressed.
+pub(crate) fn path(name: &str) -> &str {
+    name.trim_start_matches('/')
 }
 
-/// Calls for shares. See [`Client::shares`].
+/// Calls for shares, for role admin (server contract 3.11). See [`Client::shares`].
 #[derive(Clone, Copy, Debug)]
 pub struct Shares<'a>(&'a Client);
 
@@ -299,7 +293,7 @@ impl Shares<'_> {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn get(&self, share: &str) -> Result<Share, Error> {
-        self.0.call(GET.at(&[&path(share)])).await
+        self.0.call(GET.at(&[path(share)])).await
     }
 
     /// How the stores of a share do. Takes up to 30 s while its remote store is away, and then says
@@ -308,7 +302,7 @@ impl Shares<'_> {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn status(&self, share: &str) -> Result<HealthReport, Error> {
-        self.0.call(STATUS.at(&[&path(share)])).await
+        self.0.call(STATUS.at(&[path(share)])).await
     }
 
     /// Makes a share. Succeeds also when the share cannot be loaded: its status is then `unknown`.
@@ -325,7 +319,12 @@ impl Shares<'_> {
                 fields: BTreeMap::new(),
             });
         }
-        self.0.call(CREATE.at(&[]).json(share)).await
+        // The server decodes the name here as in paths.
+        let share = NewShare {
+            name: share.name.replace('%', "%25"),
+            ..share.clone()
+        };
+        self.0.call(CREATE.at(&[]).json(&share)).await
     }
 
     /// Changes a share. What another block store could not do is in its warnings.
@@ -333,7 +332,7 @@ impl Shares<'_> {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Invalid`].
     pub async fn update(&self, share: &str, change: &ShareChange) -> Result<Share, Error> {
-        self.0.call(UPDATE.at(&[&path(share)]).json(change)).await
+        self.0.call(UPDATE.at(&[path(share)]).json(change)).await
     }
 
     /// Stops serving a share and forgets it with its permissions and snapshots. Files, blocks and
@@ -342,7 +341,7 @@ impl Shares<'_> {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn delete(&self, share: &str) -> Result<(), Error> {
-        self.0.call_empty(DELETE.at(&[&path(share)])).await
+        self.0.call_empty(DELETE.at(&[path(share)])).await
     }
 
     /// Serves a share.
@@ -350,7 +349,7 @@ impl Shares<'_> {
     /// # Errors
     /// [`Error::NotFound`], also for one that could not be loaded.
     pub async fn enable(&self, share: &str) -> Result<Share, Error> {
-        self.0.call(ENABLE.at(&[&path(share)])).await
+        self.0.call(ENABLE.at(&[path(share)])).await
     }
 
     /// Stops serving a share, over restarts too. A restore needs that.
@@ -358,6 +357,6 @@ impl Shares<'_> {
     /// # Errors
     /// [`Error::NotFound`], also for one that could not be loaded.
     pub async fn disable(&self, share: &str) -> Result<Share, Error> {
-        self.0.call(DISABLE.at(&[&path(share)])).await
+        self.0.call(DISABLE.at(&[path(share)])).await
     }
 }

@@ -80,7 +80,7 @@ pub struct SnapshotPolicy {
     pub updated_at: Timestamp,
 }
 
-/// Calls for snapshot policies. See [`Client::snapshot_policies`].
+/// Calls for snapshot policies, for role admin (server contract 6.2). See [`Client::snapshot_policies`].
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotPolicies<'a>(&'a Client);
 
@@ -106,7 +106,7 @@ impl SnapshotPolicies<'_> {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn get(&self, share: &str) -> Result<SnapshotPolicy, Error> {
-        self.0.call(GET.at(&[&path(share)])).await
+        self.0.call(GET.at(&[path(share)])).await
     }
 
     /// Sets the policy of a share, in place of the one there is; the time of its last run stays.
@@ -115,7 +115,7 @@ impl SnapshotPolicies<'_> {
     /// [`Error::NotFound`] for the share; [`Error::Invalid`] for an interval of 0 or a prefix with
     /// other characters than letters, digits, `_` and `-`.
     pub async fn put(&self, share: &str, policy: &PolicyRules) -> Result<SnapshotPolicy, Error> {
-        self.0.call(PUT.at(&[&path(share)]).json(policy)).await
+        self.0.call(PUT.at(&[path(share)]).json(policy)).await
     }
 
     /// Removes the policy of a share.
@@ -123,7 +123,7 @@ impl SnapshotPolicies<'_> {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn delete(&self, share: &str) -> Result<(), Error> {
-        self.0.call_empty(DELETE.at(&[&path(share)])).await
+        self.0.call_empty(DELETE.at(&[path(share)])).await
     }
 
     /// Makes a snapshot by the policy now.
@@ -131,6 +131,6 @@ impl SnapshotPolicies<'_> {
     /// # Errors
     /// [`Error::NotFound`] without a policy; [`Error::Conflict`] while one is made.
     pub async fn run(&self, share: &str) -> Result<SnapshotStarted, Error> {
-        self.0.call(RUN.at(&[&path(share)])).await
+        self.0.call(RUN.at(&[path(share)])).await
     }
 }

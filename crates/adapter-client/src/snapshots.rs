@@ -121,7 +121,7 @@ pub struct Restored {
     pub share: String,
 }
 
-/// Calls for snapshots. See [`Client::snapshots`].
+/// Calls for snapshots, for role admin (server contract 6.2 and 6.3). See [`Client::snapshots`].
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshots<'a>(&'a Client);
 
@@ -137,14 +137,15 @@ impl Snapshots<'_> {
     /// Starts a snapshot; ask for it until it is ready or failed.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the share; [`Error::Conflict`] while another one is made;
+    /// [`Error::NotFound`] for the share or the one to be made again; [`Error::Conflict`] while
+    /// another one is made, or when the one to be made again has not failed;
     /// [`Error::Invalid`] for a share on a local store in memory.
     pub async fn create(
         &self,
         share: &str,
         snapshot: &NewSnapshot,
     ) -> Result<SnapshotStarted, Error> {
-        self.0.call(CREATE.at(&[&path(share)]).json(snapshot)).await
+        self.0.call(CREATE.at(&[path(share)]).json(snapshot)).await
     }
 
     /// All snapshots of a share, newest first; none for a share that does not exist.
@@ -152,7 +153,7 @@ impl Snapshots<'_> {
     /// # Errors
     /// See [`Error`].
     pub async fn list(&self, share: &str) -> Result<Vec<Snapshot>, Error> {
-        self.0.call_list(LIST.at(&[&path(share)])).await
+        self.0.call_list(LIST.at(&[path(share)])).await
     }
 
     /// One snapshot.
@@ -160,7 +161,7 @@ impl Snapshots<'_> {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn get(&self, share: &str, id: &str) -> Result<Snapshot, Error> {
-        self.0.call(GET.at(&[&path(share), id])).await
+        self.0.call(GET.at(&[path(share), id])).await
     }
 
     /// Removes a snapshot.
@@ -168,7 +169,7 @@ impl Snapshots<'_> {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] while it is made or needed.
     pub async fn delete(&self, share: &str, id: &str) -> Result<(), Error> {
-        self.0.call_empty(DELETE.at(&[&path(share), id])).await
+        self.0.call_empty(DELETE.at(&[path(share), id])).await
     }
 
     /// Brings back the state of a snapshot and waits for it. The share must be disabled and stays
@@ -188,7 +189,7 @@ impl Snapshots<'_> {
         self.0
             .call(
                 RESTORE
-                    .at(&[&path(share), id])
+                    .at(&[path(share), id])
                     .json(&RestoreBody { allow_non_durable }),
             )
             .await

@@ -25,7 +25,7 @@ pub struct Drained {
     pub duration: GoDuration,
 }
 
-/// Calls for the server as a whole. See [`Client::system`].
+/// Calls for the server as a whole, for role admin (server contract 3.16). See [`Client::system`].
 #[derive(Clone, Copy, Debug)]
 pub struct System<'a>(&'a Client);
 

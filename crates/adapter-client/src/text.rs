@@ -8,41 +8,72 @@ const LONGEST: usize = 400;
 /// What stands in place of a secret.
 const HIDDEN: &str = "***";
 
+/// How every JSON web token begins: `{"` in base64url.
+const TOKEN: &str = "eyJ";
+
+/// Shorter than every token, longer than a name that happens to begin like one.
+const SHORTEST_TOKEN: usize = 16;
+
 /// `text` in one line: without mark-up, control and formatting characters and
-/// without any of `secrets`, at most 400 characters long.
+/// without any of `secrets` or of the server's tokens, at most 400 characters long.
 pub(crate) fn clean(text: &str, secrets: &[SecretString]) -> String {
-    let mut plain = without_markup(text);
-    for secret in secrets {
-        let secret = secret.expose_secret();
-        // A very short one would turn ordinary words into stars and so tell what it is.
-        if secret.len() >= 4 {
-            plain = plain.replace(secret, HIDDEN);
-        }
-    }
-    let mut result = String::new();
-    let mut length = 0;
+    // Before anything is taken out of a secret, and after what may have been put into one.
+    let plain = without_markup(&without_secrets(text, secrets));
+    let mut line = String::with_capacity(plain.len());
     let mut space = false;
     for character in plain.chars() {
         if character.is_whitespace() || character.is_control() {
-            space = !result.is_empty();
+            space = !line.is_empty();
             continue;
         }
         if is_invisible(character) {
             continue;
         }
-        if length >= LONGEST {
-            result.push('…');
-            break;
-        }
         if space {
-            result.push(' ');
-            length += 1;
+            line.push(' ');
             space = false;
         }
-        result.push(character);
-        length += 1;
+        line.push(character);
     }
-    result
+    cut(&without_secrets(&line, secrets), LONGEST)
+}
+
+/// At most `longest` characters of `text`, and a sign that there was more.
+pub(crate) fn cut(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Without `secrets`, as they are and as they stand in JSON, and without what looks
+/// like a token: an answer may hold tokens that nobody here knows yet.
+fn without_secrets(text: &str, secrets: &[SecretString]) -> String {
+    let mut plain = text.to_owned();
+    for secret in secrets {
+        let secret = secret.expose_secret();
+        // A very short one would turn ordinary words into stars and so tell what it is.
+        if secret.len() < 4 {
+            continue;
+        }
+        plain = plain.replace(secret, HIDDEN);
+        let escaped = serde_json::Value::from(secret).to_string();
+        plain = plain.replace(escaped.trim_matches('"'), HIDDEN);
+    }
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let mut from = 0;
+    while let Some(start) = plain[from..].find(TOKEN).map(|at| from + at) {
+        let end = plain[start..]
+            .find(|c: char| !is_part(c))
+            .map_or(plain.len(), |length| start + length);
+        from = end;
+        // Not in the middle of a word, such as in `KeyJar`.
+        if end - start >= SHORTEST_TOKEN && !plain[..start].ends_with(is_part) {
+            plain.replace_range(start..end, HIDDEN);
+            from = start + HIDDEN.len();
+        }
+    }
+    plain
 }
 
 /// Bytes of unknown encoding, cleaned as [`clean`] does it.
@@ -146,6 +177,34 @@ mod tests {
             clean("password hunter22 is bad", &secrets),
             "password *** is bad"
         );
+    }
+
+    #[test]
+    fn secrets_are_hidden_however_they_are_wrapped() {
+        let secret = |text: &str| [SecretString::from(text.to_owned())];
+        assert_eq!(clean("is a<b>c\"d", &secret("a<b>c\"d")), "is ***");
+        assert_eq!(
+            clean(r#"{"p":"a<b>c\"d"}"#, &secret("a<b>c\"d")),
+            r#"{"p":"***"}"#
+        );
+        assert_eq!(clean("hunt\u{200b}er22", &secret("hunter22")), "***");
+        assert_eq!(clean("two  words", &secret("two  words")), "***");
+        let long = format!("{}hunter22", "x".repeat(LONGEST - 4));
+        assert_eq!(
+            clean(&long, &secret("hunter22")),
+            format!("{}***", "x".repeat(LONGEST - 4))
+        );
+    }
+
+    #[test]
+    fn tokens_are_hidden_whoever_knows_them() {
+        assert_eq!(
+            cleaned("Authorization: Bearer eyJhbGciOi.eyJ1aWQi-_.c2ln, bye"),
+            "Authorization: Bearer ***, bye"
+        );
+        for word in ["eyJ", "KeyJournalIsLongEnough", "eyJob-1"] {
+            assert_eq!(cleaned(word), word);
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub struct TrashEmptied {
     pub removed: u64,
 }
 
-/// Calls for recycle bins. See [`Client::trash`].
+/// Calls for recycle bins, for role admin (server contract 3.16). See [`Client::trash`].
 #[derive(Clone, Copy, Debug)]
 pub struct Trash<'a>(&'a Client);
 
@@ -98,7 +98,7 @@ impl Trash<'_> {
     /// # Errors
     /// [`Error::NotFound`] for the share.
     pub async fn list(&self, share: &str) -> Result<Vec<TrashEntry>, Error> {
-        self.0.call_list(LIST.at(&[&path(share)])).await
+        self.0.call_list(LIST.at(&[path(share)])).await
     }
 
     /// How much is in the bin of a share.
@@ -106,13 +106,13 @@ impl Trash<'_> {
     /// # Errors
     /// [`Error::NotFound`] for the share.
     pub async fn status(&self, share: &str) -> Result<TrashStatus, Error> {
-        self.0.call(STATUS.at(&[&path(share)])).await
+        self.0.call(STATUS.at(&[path(share)])).await
     }
 
     /// Puts something back where it was, or elsewhere in the share.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] when something is there.
+    /// [`Error::NotFound`] for the share or the thing; [`Error::Conflict`] when something is there.
     pub async fn restore(
         &self,
         share: &str,
@@ -122,7 +122,7 @@ impl Trash<'_> {
         self.0
             .call_empty(
                 RESTORE
-                    .at(&[&path(share)])
+                    .at(&[path(share)])
                     .json(&RestoreBody { bin_path, to }),
             )
             .await
@@ -134,7 +134,7 @@ impl Trash<'_> {
     /// [`Error::NotFound`] for the share.
     pub async fn empty(&self, share: &str) -> Result<TrashEmptied, Error> {
         self.0
-            .call(EMPTY.at(&[&path(share)]).json(&EmptyBody { force: true }))
+            .call(EMPTY.at(&[path(share)]).json(&EmptyBody { force: true }))
             .await
     }
 }

@@ -153,7 +153,8 @@ pub(crate) fn exposed<S: Serializer>(
     serializer.serialize_str(secret.expose_secret())
 }
 
-/// Calls for accounts. See [`Client::users`].
+/// Calls for accounts, for role admin; everybody may ask for the own one (server contract 3.5).
+/// See [`Client::users`].
 #[derive(Clone, Copy, Debug)]
 pub struct Users<'a>(&'a Client);
 
@@ -197,7 +198,8 @@ impl Users<'_> {
     /// Changes an account.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Invalid`] for an unknown group.
+    /// [`Error::NotFound`]; [`Error::Invalid`] for an unknown role or group;
+    /// [`Error::ServerError`] (500) for a numeric ID that is taken.
     pub async fn update(&self, username: &str, change: &UserChange) -> Result<User, Error> {
         self.0.call(UPDATE.at(&[username]).json(change)).await
     }

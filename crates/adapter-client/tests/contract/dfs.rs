@@ -46,6 +46,8 @@ pub(crate) struct Dfs {
 pub(crate) struct Options {
     /// Lines below `controlplane:`.
     pub(crate) control_plane: Vec<String>,
+    /// Further lines of the configuration.
+    pub(crate) sections: Vec<String>,
     /// `https` URLs.
     pub(crate) tls: bool,
 }
@@ -118,6 +120,9 @@ impl Dfs {
         }
         for line in &options.control_plane {
             let _ = writeln!(config, "  {line}");
+        }
+        for line in &options.sections {
+            let _ = writeln!(config, "{line}");
         }
         fs::write(folder.join("config.yaml"), config).unwrap();
         let scheme = if options.tls { "https" } else { "http" };

@@ -24,6 +24,7 @@ pub(crate) struct Seen {
 pub(crate) struct Recorder {
     inner: HttpTransport,
     seen: Mutex<Vec<Seen>>,
+    limits: Mutex<Vec<Limits>>,
 }
 
 impl Recorder {
@@ -31,11 +32,17 @@ impl Recorder {
         Arc::new(Self {
             inner: plain_transport(),
             seen: Mutex::default(),
+            limits: Mutex::default(),
         })
     }
 
     pub(crate) fn all(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// The bounds of each exchange.
+    pub(crate) fn limits(&self) -> Vec<Limits> {
+        self.limits.lock().unwrap().clone()
     }
 
     /// How often this path was called.
@@ -58,6 +65,7 @@ impl Transport for Recorder {
     ) -> Result<Response<Bytes>, TransportError> {
         let method = request.method().to_string();
         let path = request.uri().path().to_owned();
+        self.limits.lock().unwrap().push(limits);
         let result = self.inner.send(request, limits).await;
         let status = result.as_ref().map_or(0, |answer| answer.status().as_u16());
         self.seen.lock().unwrap().push(Seen {

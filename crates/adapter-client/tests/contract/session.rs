@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use adapter_client::{Account, Client, Denial, Error, NewUser, Refusal, Role, Stage, UserChange};
+use adapter_client::{
+    Account, Client, Clock, Denial, Error, Limits, NewGroup, NewUser, Refusal, Role, Stage,
+    Timeouts, UserChange,
+};
 use secrecy::SecretString;
 
 use crate::{
     dfs::{self, Dfs, PASSWORD, admin_account, shared},
-    proxy::{Proxy, answer},
+    proxy::{Fault, Proxy, answer},
     recorder::{Recorder, TestClock},
 };
 
@@ -430,4 +433,121 @@ async fn calls_that_need_an_account_send_nothing_without_one() {
             ..
         })
     ));
+}
+
+/// The delay that the server asks for passes on the client's own clock, also for a call that is
+/// never repeated otherwise: 429 says that it was not carried out.
+#[tokio::test]
+async fn the_servers_wish_to_wait_is_kept_by_the_clock() {
+    let proxy = Proxy::before(shared().await.address()).await;
+    let rig = rig(&proxy.url, admin_account());
+    rig.ask().await.unwrap();
+    let limited = |seconds| {
+        answer(
+            "429 Too Many Requests",
+            "text/plain",
+            &format!("Retry-After: {seconds}\r\n"),
+            "",
+        )
+    };
+    proxy.spoil("/groups", 1, limited(4));
+    let group = NewGroup {
+        name: "made-later".into(),
+        ..NewGroup::default()
+    };
+    let before = rig.clock.now();
+    rig.client.groups().create(&group).await.unwrap();
+    assert_eq!(rig.clock.now() - before, Duration::from_secs(4));
+    assert_eq!(rig.seen.count("/api/v1/groups"), 2);
+    rig.client.groups().delete("made-later").await.unwrap();
+    // Longer than a call may take at all: the caller decides, and nothing is waited for.
+    proxy.spoil("/groups", 1, limited(3600));
+    let before = rig.clock.now();
+    let error = rig.client.groups().list().await.unwrap_err();
+    assert!(
+        matches!(error, Error::RateLimited { retry_after: Some(after), .. } if after.as_secs() == 3600),
+        "{error}"
+    );
+    assert_eq!(rig.clock.now(), before);
+}
+
+/// Each class of calls has the time that belongs to it, from the first byte to the last.
+#[tokio::test]
+async fn every_class_of_calls_has_its_own_time() {
+    let server = shared().await;
+    let seen = Recorder::new();
+    let timeouts = Timeouts {
+        quick: Duration::from_secs(21),
+        slow: Duration::from_secs(22),
+        restore: Duration::from_secs(23),
+        drain: Duration::from_secs(24),
+        ..Timeouts::default()
+    };
+    let client = Client::builder(&server.url)
+        .transport(seen.clone())
+        .clock(Arc::new(TestClock::default()))
+        .timeouts(timeouts)
+        .longest_answer(4321)
+        .build()
+        .unwrap()
+        .with_account(admin_account());
+    client.adapters().ports().await.unwrap();
+    client.metadata_stores().list().await.unwrap();
+    client
+        .snapshots()
+        .restore("nothing", "x", true)
+        .await
+        .unwrap_err();
+    client.system().drain_uploads().await.unwrap();
+    let limits = |seconds| Limits {
+        total: Duration::from_secs(seconds),
+        body: 4321,
+    };
+    // The login has its own.
+    assert_eq!(seen.limits(), [21, 21, 22, 23, 24].map(limits));
+}
+
+/// Whoever renews may go away in the middle of it; those who wait do it again.
+#[tokio::test]
+async fn a_caller_who_goes_away_while_it_logs_in_holds_nobody_up() {
+    let proxy = Proxy::before(shared().await.address()).await;
+    let rig = rig(&proxy.url, admin_account());
+    proxy.spoil(LOGIN, 1, Fault::Delay(Duration::from_secs(3600)));
+    let client = rig.client.clone();
+    let first = tokio::spawn(async move { client.adapters().ports().await });
+    while proxy.left() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let client = rig.client.clone();
+    let second = tokio::spawn(async move { client.adapters().ports().await });
+    first.abort();
+    assert_eq!(second.await.unwrap().unwrap().len(), 2);
+}
+
+/// Tokens that were asked for with the account before are not used for the one after.
+#[tokio::test]
+async fn an_account_that_changes_during_a_login_wins() {
+    let server = shared().await;
+    let proxy = Proxy::before(server.address()).await;
+    let rig = rig(&proxy.url, admin_account());
+    proxy.spoil(LOGIN, 1, Fault::Delay(Duration::from_secs(1)));
+    let client = rig.client.clone();
+    let call = tokio::spawn(async move { client.adapters().list().await });
+    while proxy.left() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    rig.client.set_account(user(server, "successor").await);
+    let error = call.await.unwrap().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Forbidden {
+                denial: Denial::Role,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(rig.client.user().unwrap().username, "successor");
+    assert_eq!(rig.seen.count(LOGIN), 2);
 }

@@ -62,6 +62,7 @@ async fn server(issuer: &Issuer, name: &str, years: std::ops::Range<i32>, client
     let options = Options {
         control_plane: vec![tls],
         tls: true,
+        ..Options::default()
     };
     Dfs::with(options, folder).await
 }
