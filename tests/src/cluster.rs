@@ -68,14 +68,16 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Applies the CRD and the role as they are shipped. Doing it again changes nothing.
+    /// Applies the CRD and the roles as they are shipped. Doing it again changes nothing.
     async fn install(&self) -> Result<()> {
         for document in yaml_of("deploy/crds/dittoservers.yaml")? {
             self.apply::<CustomResourceDefinition>(document).await?;
         }
-        for document in yaml_of("deploy/rbac/server-controller.yaml")? {
-            if document["kind"] == "ClusterRole" {
-                self.apply::<ClusterRole>(document).await?;
+        for file in ["server-controller", "adapter-controller"] {
+            for document in yaml_of(&format!("deploy/rbac/{file}.yaml"))? {
+                if document["kind"] == "ClusterRole" {
+                    self.apply::<ClusterRole>(document).await?;
+                }
             }
         }
         self.established("dittoservers.dittofs.dittofs.com").await

@@ -1,15 +1,17 @@
-//! A server-controller in the test's own process.
+//! The controllers in the test's own process.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use controller_runtime::metrics::ReconcileResult;
+use controller_runtime::rest::{ApiTransport, RestSettings};
 use controller_runtime::seam::Chain;
-use controller_runtime::{Context, Layers, Metrics, Scope, Seam, Shutdown};
+use controller_runtime::{Context, Layers, Metrics, Readiness, Scope, Seam, Shutdown};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::identity::Identity;
 use crate::traffic::Traffic;
 use crate::wait::LIMIT;
 use crate::{World, until};
@@ -18,7 +20,7 @@ use crate::{World, until};
 /// would wake it reaches it within milliseconds.
 const QUIET: Duration = Duration::from_millis(800);
 
-/// A running server-controller. Dropped, it ends at once, like a process that is killed.
+/// A running controller. Dropped, it ends at once, like a process that is killed.
 #[derive(Debug)]
 pub struct Controller {
     /// What it sent.
@@ -29,7 +31,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts a controller for the world's namespace and waits until its watches have synced.
+    /// Starts a server-controller for the world's namespace and waits until its watches have synced.
     ///
     /// # Errors
     /// When they do not.
@@ -43,8 +45,42 @@ impl Controller {
     /// When its watches do not sync.
     pub async fn start_behind(world: &World, seams: Vec<Arc<dyn Seam>>) -> Result<Self> {
         let (controller, ready) = Self::launch(world, seams)?;
+        controller.synced(&ready).await?;
+        Ok(controller)
+    }
+
+    /// Starts an adapter-controller for the world's namespace, which reaches servers by port-forward,
+    /// and waits until its watches have synced.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn adapters(world: &World) -> Result<Self> {
+        Self::adapters_by(world, ApiTransport::PortForward).await
+    }
+
+    /// As [`Controller::adapters`], with another way to the servers.
+    ///
+    /// # Errors
+    /// When the watches do not sync.
+    pub async fn adapters_by(world: &World, api_transport: ApiTransport) -> Result<Self> {
+        let identity = world.adapter_identity().await?;
+        let (mut context, traffic) = context(world, identity, "adapter-controller", Vec::new())?;
+        context.concurrency = 32;
+        let readiness = context.readiness.clone();
+        let settings = RestSettings { api_transport };
+        let controller = Controller {
+            traffic,
+            metrics: context.metrics.clone(),
+            shutdown: context.shutdown.clone(),
+            task: tokio::spawn(adapter_controller::run(context, settings)),
+        };
+        controller.synced(&readiness).await?;
+        Ok(controller)
+    }
+
+    async fn synced(&self, ready: &Readiness) -> Result<()> {
         until("the watches of the controller have synced", async || {
-            if controller.task.is_finished() {
+            if self.task.is_finished() {
                 bail!("the controller has ended");
             }
             Ok(if ready.is_ready() {
@@ -53,31 +89,15 @@ impl Controller {
                 Err(format!("missing: {:?}", ready.missing()))
             })
         })
-        .await?;
-        Ok(controller)
+        .await
     }
 
     /// As [`Controller::start_behind`], without waiting: the seams may keep it from ever syncing.
     ///
     /// # Errors
     /// When no client can be made.
-    pub fn launch(
-        world: &World,
-        mut seams: Vec<Arc<dyn Seam>>,
-    ) -> Result<(Self, controller_runtime::Readiness)> {
-        let traffic = Arc::new(Traffic::default());
-        // Last, so that it sees only what is really sent.
-        seams.push(Arc::clone(&traffic) as Arc<dyn Seam>);
-        let layers = Layers {
-            seam: Some(Arc::new(Chain::new(seams))),
-            ..Layers::default()
-        };
-        let client = world.identity.client(layers)?;
-        let scope = Scope::Namespaces(vec![world.namespace.clone()]);
-        let context = Context {
-            name: "server-controller".to_owned(),
-            ..Context::for_test(client, scope)
-        };
+    pub fn launch(world: &World, seams: Vec<Arc<dyn Seam>>) -> Result<(Self, Readiness)> {
+        let (context, traffic) = context(world, &world.identity, "server-controller", seams)?;
         let readiness = context.readiness.clone();
         let controller = Controller {
             traffic,
@@ -170,6 +190,29 @@ impl Controller {
         self.task.abort();
         let _ = (&mut self.task).await;
     }
+}
+
+/// What the controller `name` gets to work with: the world's namespace as `identity`, behind `seams`.
+fn context(
+    world: &World,
+    identity: &Identity,
+    name: &str,
+    mut seams: Vec<Arc<dyn Seam>>,
+) -> Result<(Context, Arc<Traffic>)> {
+    let traffic = Arc::new(Traffic::default());
+    // Last, so that it sees only what is really sent.
+    seams.push(Arc::clone(&traffic) as Arc<dyn Seam>);
+    let layers = Layers {
+        seam: Some(Arc::new(Chain::new(seams))),
+        ..Layers::default()
+    };
+    let client = identity.client(layers)?;
+    let scope = Scope::Namespaces(vec![world.namespace.clone()]);
+    let context = Context {
+        name: name.to_owned(),
+        ..Context::for_test(client, scope)
+    };
+    Ok((context, traffic))
 }
 
 impl Drop for Controller {

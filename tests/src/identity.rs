@@ -5,7 +5,7 @@ use controller_runtime::{Layers, client_from};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::PostParams;
 use kube::{Api, Client, Config};
 use secrecy::SecretString;
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use crate::until;
 
-/// Name of the ServiceAccount.
+/// Name of the ServiceAccount of the server-controller.
 pub(crate) const ACCOUNT: &str = "server-controller";
-/// Name of the generated role.
-const ROLE: &str = server_controller::rbac::NAME;
+/// Name of the ServiceAccount of the adapter-controller.
+const ADAPTERS: &str = "adapter-controller";
 
 /// An account that holds the generated role in one namespace.
 #[derive(Clone)]
@@ -36,31 +36,70 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Makes the account in `namespace`, binds it to the generated role and waits until the API
-    /// server grants it.
+    /// Makes the server-controller's account in `namespace`, binds it to the generated role and waits
+    /// until the API server grants it.
     ///
     /// # Errors
     /// When the API server does not take it.
     pub async fn create(admin: &Client, config: &Config, namespace: &str) -> Result<Self> {
+        let role = server_controller::rbac::NAME;
+        Self::bound(admin, config, namespace, (ACCOUNT, role)).await
+    }
+
+    /// As [`Identity::create`], for the adapter-controller. Beside its role it may forward ports to
+    /// pods: the tests run outside the cluster.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn of_adapters(admin: &Client, config: &Config, namespace: &str) -> Result<Self> {
+        let role = adapter_controller::rbac::NAME;
+        let identity = Self::bound(admin, config, namespace, (ADAPTERS, role)).await?;
+        let forwarding = "forwards-ports";
+        let role: Role = serde_json::from_value(json!({
+            "metadata": {"name": forwarding},
+            "rules": [{"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["get", "create"]}],
+        }))?;
+        Api::namespaced(admin.clone(), namespace)
+            .create(&PostParams::default(), &role)
+            .await?;
+        let binding: RoleBinding = serde_json::from_value(json!({
+            "metadata": {"name": forwarding},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": forwarding},
+            "subjects": [{"kind": "ServiceAccount", "name": ADAPTERS, "namespace": namespace}],
+        }))?;
+        Api::namespaced(admin.clone(), namespace)
+            .create(&PostParams::default(), &binding)
+            .await?;
+        let forward = json!({"namespace": namespace, "verb": "create", "group": "", "resource": "pods", "subresource": "portforward"});
+        may(admin, &identity.user, namespace, forward).await?;
+        Ok(identity)
+    }
+
+    async fn bound(
+        admin: &Client,
+        config: &Config,
+        namespace: &str,
+        (account_name, role): (&str, &str),
+    ) -> Result<Self> {
         let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), namespace);
-        let account = serde_json::from_value(json!({"metadata": {"name": ACCOUNT}}))?;
+        let account = serde_json::from_value(json!({"metadata": {"name": account_name}}))?;
         accounts.create(&PostParams::default(), &account).await?;
         let binding: RoleBinding = serde_json::from_value(json!({
-            "metadata": {"name": ACCOUNT},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ROLE},
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}],
+            "metadata": {"name": account_name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": account_name, "namespace": namespace}],
         }))?;
         Api::namespaced(admin.clone(), namespace)
             .create(&PostParams::default(), &binding)
             .await?;
         let request: TokenRequest = serde_json::from_value(json!({"spec": {"audiences": []}}))?;
         let token = accounts
-            .create_token_request(ACCOUNT, &PostParams::default(), &request)
+            .create_token_request(account_name, &PostParams::default(), &request)
             .await?
             .status
             .context("no token was given")?
             .token;
-        let user = format!("system:serviceaccount:{namespace}:{ACCOUNT}");
+        let user = format!("system:serviceaccount:{namespace}:{account_name}");
         granted(admin, &user, namespace).await?;
         let mut config = config.clone();
         config.auth_info = kube::config::AuthInfo::default();
@@ -75,7 +114,7 @@ impl Identity {
     pub fn client(&self, layers: Layers) -> Result<Client> {
         Ok(client_from(
             self.config.clone(),
-            "dittofs-server-controller",
+            "dittofs-controller-tests",
             layers,
         )?)
     }

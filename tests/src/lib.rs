@@ -4,6 +4,7 @@
 //! as a ServiceAccount bound to the generated role, and the audit log of the API server as the
 //! witness of every request it made.
 
+pub mod adapters;
 pub mod audit;
 pub mod belongings;
 pub mod certificates;
@@ -17,6 +18,7 @@ pub mod faults;
 mod guards;
 pub mod identity;
 pub mod kubectl;
+pub mod listeners;
 pub mod manifests;
 pub mod monitoring;
 pub mod namespace;

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use api_types::DittoServer;
@@ -13,6 +14,7 @@ use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::audit::{Mark, listed};
 use crate::identity::Identity;
@@ -32,8 +34,10 @@ pub struct World {
     pub namespace: String,
     /// A client that may do everything.
     pub admin: Client,
-    /// Who the controllers are.
+    /// Who the server-controllers are.
     pub identity: Identity,
+    /// Who the adapter-controllers are, once there was one.
+    pub adapters: Arc<OnceCell<Identity>>,
     /// Before the first request of a controller.
     pub beginning: Mark,
 }
@@ -130,6 +134,7 @@ impl World {
             namespace,
             admin,
             identity,
+            adapters: Arc::default(),
             beginning,
         })
     }
@@ -345,12 +350,26 @@ impl World {
         .await
     }
 
+    /// The account of this world's adapter-controllers; made when it is first needed.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn adapter_identity(&self) -> Result<&Identity> {
+        let make = || Identity::of_adapters(&self.admin, &self.cluster.config, &self.namespace);
+        self.adapters.get_or_try_init(make).await
+    }
+
     /// The requests of this world's controllers since `mark`.
     ///
     /// # Errors
     /// When the audit log cannot be read.
     pub fn requests(&self, mark: Mark) -> Result<Vec<crate::audit::Entry>> {
-        self.cluster.audit.since(mark, &self.identity.user)
+        let audit = &self.cluster.audit;
+        let mut requests = audit.since(mark, &self.identity.user)?;
+        if let Some(identity) = self.adapters.get() {
+            requests.extend(audit.since(mark, &identity.user)?);
+        }
+        Ok(requests)
     }
 
     /// The writes of this world's controllers since `mark`, Leases apart.

@@ -12,3 +12,8 @@ pub const RESTART_DIGEST: &str = "dittofs.io/restart-digest";
 /// On the StatefulSet and the ConfigMap: SHA-256 of the rendering as the operator sent it, by
 /// which a later release tells its own older rendering from somebody else's edit.
 pub const RENDERING: &str = "dittofs.io/rendering";
+
+/// On the Service of an adapter that the Go operator made: the TCP ports that it had, which stay
+/// beside the standard one until `adapterServices.legacyPorts` is false. A JSON list of
+/// `{name, port, targetPort}`.
+pub const LEGACY_PORTS: &str = "dittofs.io/legacy-ports";

@@ -40,6 +40,13 @@ impl ConditionType {
         ConditionType::StorageReady,
     ];
 
+    /// The conditions that the adapter-controller writes, all of them from its first visit.
+    pub const OF_ADAPTER_CONTROLLER: [ConditionType; 3] = [
+        ConditionType::AdaptersReady,
+        ConditionType::AddressesReady,
+        ConditionType::Authenticated,
+    ];
+
     /// The spelling in `status.conditions[].type`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -203,6 +210,46 @@ reasons! {
     Paused,
     /// The object is being deleted.
     Deleting,
+    /// The server does not serve at the moment, so nothing can be asked.
+    ServerNotAvailable,
+    /// The server is about to be asked for the first time.
+    NotPolledYet,
+    /// The adapter-controller's account works.
+    AccountWorks,
+    /// Nothing answers at the address of the API.
+    Unreachable,
+    /// No secure connection to the API.
+    TLSError,
+    /// The server does not accept the account.
+    Unauthorized,
+    /// The server does not allow the account what it needs.
+    Forbidden,
+    /// The server asks for fewer requests.
+    RateLimited,
+    /// The server answers with an error of its own.
+    ServerError,
+    /// The answer is not one that this server gives.
+    UnexpectedAnswer,
+    /// Every enabled adapter is healthy.
+    AdaptersHealthy,
+    /// The server serves no adapter.
+    NoAdapterEnabled,
+    /// An adapter is being started.
+    AdapterStarting,
+    /// An enabled adapter does not listen.
+    AdapterUnhealthy,
+    /// The last look at the server failed; what is known is from before.
+    ViewOutdated,
+    /// What the spec declares is not in force.
+    SettingsNotApplied,
+    /// No load balancer is asked for.
+    NoLoadBalancer,
+    /// Every load balancer has an address.
+    AddressesAssigned,
+    /// A load balancer has no address yet.
+    AddressPending,
+    /// A load balancer has had no address for longer than it may take.
+    ExternalIPPending,
 }
 
 /// A verdict about one condition.

@@ -11,6 +11,9 @@ pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// Key of the label that names the part an object plays.
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 
+/// Key of the label that names the protocol adapter that a Service or NetworkPolicy is for.
+pub const ADAPTER_TYPE: &str = "dittofs.io/adapter-type";
+
 /// The part an object plays for its server; value of [`COMPONENT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component {
@@ -24,6 +27,8 @@ pub enum Component {
     Credentials,
     /// Network policies.
     Network,
+    /// The Service of a protocol adapter.
+    Adapter,
 }
 
 impl Component {
@@ -35,6 +40,7 @@ impl Component {
             Component::Metrics => "metrics",
             Component::Credentials => "credentials",
             Component::Network => "network",
+            Component::Adapter => "adapter",
         }
     }
 }

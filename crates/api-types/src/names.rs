@@ -2,6 +2,8 @@
 //!
 //! They are the same as those of the Go operator, so that its objects are taken over.
 
+use crate::v1alpha1::AdapterKind;
+
 /// Longest name of a `DittoServer`, in characters: the longest suffix that a child adds
 /// (`-admin-bootstrap-credentials` only for Secrets; `-adapter-<type>` for Services, whose names
 /// are DNS labels) and the revision label of its pods must still fit 63.
@@ -50,6 +52,16 @@ pub fn api_service(server: &str) -> String {
 /// Service of the Prometheus endpoint.
 pub fn metrics_service(server: &str) -> String {
     format!("{server}-metrics")
+}
+
+/// Service, and NetworkPolicy, of a protocol adapter.
+pub fn adapter(server: &str, kind: AdapterKind) -> String {
+    format!("{server}-adapter-{}", kind.as_str())
+}
+
+/// Secret with the password of the adapter-controller's account in the server.
+pub fn adapter_credentials(server: &str) -> String {
+    format!("{server}-adapter-credentials")
 }
 
 /// ServiceMonitor of the Prometheus endpoint.

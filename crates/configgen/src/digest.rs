@@ -42,6 +42,7 @@ impl RestartSpec {
             // Matters of the adapter-controller.
             adapter_discovery: _,
             adapter_services: _,
+            adapters: _,
             // The API Service and the policy are changed in place.
             service: _,
             network_policy: _,

@@ -36,6 +36,16 @@ pub fn admin_secret(instance: &Instance<'_>, password: &SecretString) -> Secret 
     )
 }
 
+/// The Secret with the password of the adapter-controller's account. It goes with the server: the
+/// account gets a new password when it is missing.
+pub fn adapter_credentials(instance: &Instance<'_>, password: &SecretString) -> Secret {
+    let metadata = instance.owned(
+        names::adapter_credentials(instance.name),
+        instance.labels(Component::Credentials),
+    );
+    opaque(metadata, [(PASSWORD_KEY, password.expose_secret())])
+}
+
 fn opaque<const N: usize>(metadata: ObjectMeta, data: [(&str, &str); N]) -> Secret {
     Secret {
         metadata,

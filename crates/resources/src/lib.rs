@@ -4,6 +4,7 @@
 //! Names, labels, mount paths and variables are those of the Go operator where it had them
 //! (predecessor page, sections 1.4 and 2), so that its objects are taken over in place.
 
+mod adapters;
 mod children;
 mod config_map;
 mod credentials;
@@ -21,9 +22,10 @@ mod services;
 mod stateful_set;
 mod volumes;
 
+pub use adapters::{AdapterTarget, LegacyPort, adapter_policy, adapter_service, port_number};
 pub use children::Children;
 pub use config_map::config_map;
-pub use credentials::{admin_secret, jwt_secret};
+pub use credentials::{adapter_credentials, admin_secret, jwt_secret};
 pub use disruption::disruption_budget;
 pub use instance::Instance;
 pub use monitoring::{

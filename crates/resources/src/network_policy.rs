@@ -20,6 +20,8 @@ pub fn baseline_policy(instance: &Instance<'_>) -> Option<NetworkPolicy> {
         enabled,
         api_from,
         metrics_from,
+        // A matter of the adapters' policies.
+        adapters_from: _,
     } = &instance.spec.network_policy;
     if !enabled {
         return None;
@@ -49,7 +51,7 @@ pub fn baseline_policy(instance: &Instance<'_>) -> Option<NetworkPolicy> {
 }
 
 /// Admits TCP `port` from `peers`; from everybody when there are none.
-fn rule(port: u16, peers: Option<&Vec<NetworkPolicyPeer>>) -> NetworkPolicyIngressRule {
+pub(crate) fn rule(port: u16, peers: Option<&Vec<NetworkPolicyPeer>>) -> NetworkPolicyIngressRule {
     NetworkPolicyIngressRule {
         ports: Some(vec![NetworkPolicyPort {
             port: Some(IntOrString::Int(i32::from(port))),

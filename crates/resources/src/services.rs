@@ -68,7 +68,7 @@ pub fn api_service(instance: &Instance<'_>) -> Service {
 
 /// `service` with the settings of `exposure`. What is not set stays with the API server and the
 /// cloud: they are no fields of ours.
-fn exposed(mut service: Service, exposure: &Exposure) -> Service {
+pub(crate) fn exposed(mut service: Service, exposure: &Exposure) -> Service {
     let Exposure {
         load_balancer_source_ranges,
         load_balancer_class,
@@ -125,11 +125,11 @@ pub fn metrics_service(instance: &Instance<'_>) -> Option<Service> {
     ))
 }
 
-fn meta(instance: &Instance<'_>, name: String, component: Component) -> ObjectMeta {
+pub(crate) fn meta(instance: &Instance<'_>, name: String, component: Component) -> ObjectMeta {
     instance.owned(name, labels::selected(instance.name, component))
 }
 
-fn service(
+pub(crate) fn service(
     instance: &Instance<'_>,
     metadata: ObjectMeta,
     kind: ServiceType,
@@ -147,7 +147,7 @@ fn service(
     }
 }
 
-fn port(name: &str, number: u16) -> ServicePort {
+pub(crate) fn port(name: &str, number: u16) -> ServicePort {
     ServicePort {
         name: Some(name.to_owned()),
         port: i32::from(number),

@@ -197,6 +197,7 @@ pub fn all() -> Vec<Violation> {
     .into_iter()
     .chain(optional_references())
     .chain(services())
+    .chain(adapters())
     .chain(pods())
     .collect()
 }
@@ -244,7 +245,7 @@ fn services() -> impl Iterator<Item = Violation> {
                 ),
             ]
         });
-    let policies = ["apiFrom", "metricsFrom"].map(|field| {
+    let policies = ["apiFrom", "metricsFrom", "adaptersFrom"].map(|field| {
         spec(
             json!({"networkPolicy": { field: [{}] }}),
             "each peer needs either ipBlock",
@@ -255,6 +256,51 @@ fn services() -> impl Iterator<Item = Violation> {
         "nodePort needs type NodePort or LoadBalancer",
     );
     of_both.chain(policies).chain([port])
+}
+
+/// The protocol adapters, how they are asked about, and what is different for the Service of one.
+fn adapters() -> impl Iterator<Item = Violation> {
+    let different = |more: Value| {
+        let mut one = json!({"adapter": "nfs"});
+        crate::world::merge(&mut one, more);
+        json!({"adapterServices": {"overrides": [one]}})
+    };
+    [
+        (
+            json!({"adapterDiscovery": {"pendingInterval": "500ms"}}),
+            "must be between 1s and 1m",
+        ),
+        (
+            json!({"adapters": {"nfs": {"port": 2049}, "smb": {"port": 2049}}}),
+            "nfs.port and smb.port must differ",
+        ),
+        (
+            json!({"adapters": {"smb": {"port": 8080}}}),
+            "must differ from controlPlane.port and metrics.port",
+        ),
+        (
+            json!({"adapters": {"nfs": {"settings": {"minVersion": "4.0", "maxVersion": "3"}}}}),
+            "minVersion must not be above maxVersion",
+        ),
+        (
+            json!({"adapters": {"smb": {"settings": {"minDialect": "SMB3.0", "maxDialect": "SMB2.1"}}}}),
+            "minDialect must not be above maxDialect",
+        ),
+        (
+            different(json!({"loadBalancerIP": "10.0.0.1"})),
+            "loadBalancerIP of an override need type LoadBalancer",
+        ),
+        (
+            different(json!({"nodePort": 30049})),
+            "nodePort and externalTrafficPolicy of an override need type NodePort or LoadBalancer",
+        ),
+        (
+            different(json!({"ipFamilies": ["IPv4", "IPv6"]})),
+            "two ipFamilies need ipFamilyPolicy",
+        ),
+    ]
+    .into_iter()
+    .map(|(case, message)| spec(case, message))
 }
 
 /// The settings of the pod.

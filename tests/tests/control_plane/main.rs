@@ -1,5 +1,6 @@
 //! What the operator does with Kubernetes objects: no pod needs to run.
 
+mod adapter_fleet;
 mod adoption;
 mod changes;
 mod conflicts;

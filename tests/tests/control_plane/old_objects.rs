@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use cluster_tests::cluster::yaml_of;
-use cluster_tests::world::{none_failed, somebody};
+use cluster_tests::world::{merge, none_failed, somebody};
 use cluster_tests::{Outcome, Pods, World, random, scenario, until};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{
@@ -124,7 +124,24 @@ fn changes() -> Vec<(Value, Value, &'static str)> {
                 ),
             ]
         });
-    storage.chain(services).collect()
+    let different = |more: Value| {
+        let mut one = json!({"adapter": "nfs"});
+        merge(&mut one, more);
+        json!({"adapterServices": {"overrides": [one]}})
+    };
+    let overrides = [
+        (
+            different(json!({"type": "LoadBalancer"})),
+            different(json!({"type": "LoadBalancer", "loadBalancerClass": "example.org/internal"})),
+            "loadBalancerClass cannot be set, changed or removed",
+        ),
+        (
+            different(json!({"ipFamilies": ["IPv4"]})),
+            different(json!({"ipFamilies": ["IPv6"]})),
+            "the first of ipFamilies cannot be changed",
+        ),
+    ];
+    storage.chain(services).chain(overrides).collect()
 }
 
 /// A rule that a later release adds fails here until somebody writes down what breaks it.

@@ -1,5 +1,10 @@
 //! What the operator does with real pods of the real server, on a real kubelet.
 
+mod adapter_account;
+mod adapter_addresses;
+mod adapter_services;
+mod adapter_takeover;
+mod adapter_tls;
 mod configuration;
 mod crashes;
 mod images;

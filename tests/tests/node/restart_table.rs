@@ -192,6 +192,7 @@ fn of_fields(spec: DittoServerSpec) -> Vec<Row> {
         identity: _,
         adapter_discovery: _,
         adapter_services: _,
+        adapters: _,
         service: _,
         network_policy: _,
         metrics: _,
@@ -261,6 +262,7 @@ fn of_fields(spec: DittoServerSpec) -> Vec<Row> {
             [
                 json!({"adapterDiscovery": {"pollingInterval": "45s"}}),
                 json!({"adapterServices": {"type": "NodePort", "annotations": {"a": "b"}}}),
+                json!({"adapters": {"nfs": {"enabled": true, "port": 12050, "settings": {"leaseTime": 60}}}}),
                 json!({"service": {"annotations": {"example.org/a": "b"}}}),
                 json!({"service": {"type": "NodePort"}}),
                 json!({"networkPolicy": {"apiFrom": [{"podSelector": {}}]}}),

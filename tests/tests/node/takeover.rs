@@ -83,7 +83,7 @@ async fn taken_over(world: &World, controller: &Controller) -> Result<()> {
 }
 
 /// Runs the predecessor's server until it holds a user, a share and a file; gives its pod.
-async fn in_use(world: &World) -> Result<(Rest, String)> {
+pub(crate) async fn in_use(world: &World) -> Result<(Rest, String)> {
     predecessor::serve(world, Features::default()).await?;
     let pod = serving(world, None).await?;
     let rest = Rest::of(world).await?;

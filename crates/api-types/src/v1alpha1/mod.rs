@@ -1,5 +1,6 @@
 //! Version `v1alpha1` of the group `dittofs.dittofs.com`.
 
+mod adapters;
 mod bounded;
 mod control_plane;
 mod database;
@@ -21,6 +22,10 @@ mod status;
 mod storage;
 mod text;
 
+pub use adapters::{
+    AdapterKind, Adapters, NfsAdapter, NfsSettings, NfsVersion, OperationName, SmbAdapter,
+    SmbDialect, SmbSettings, SmbSigning,
+};
 pub use control_plane::ControlPlane;
 pub use database::{Database, DatabaseType, Sqlite};
 pub use extra_volume::ExtraVolume;
@@ -35,8 +40,8 @@ pub use probes::{Probes, RepeatedProbe, StartupProbe};
 pub use retired::RetiredSection;
 pub use server::{DEFAULT_IMAGE, DittoServer, DittoServerSpec};
 pub use service::{
-    AdapterServices, ApiService, Cidr, Exposure, IpFamily, IpFamilyPolicy, ServiceType,
-    TrafficPolicy, WhenStopped,
+    ADDRESS_DEADLINE_SECONDS, AdapterServiceOverride, AdapterServices, ApiService, Cidr, Exposure,
+    IpFamily, IpFamilyPolicy, ServiceType, TrafficPolicy, WhenStopped,
 };
 pub use snapshots::SnapshotPolicy;
 pub use status::{

@@ -29,6 +29,14 @@ pub struct NetworkPolicySettings {
     )]
     #[x_kube(validation = Rule::new(EITHER).message(EITHER_MESSAGE))]
     pub metrics_from: Option<Vec<NetworkPolicyPeer>>,
+    /// Who may reach the protocol adapters, at most 32. When absent: the source ranges of an adapter's load balancer where it keeps the clients' addresses (externalTrafficPolicy Local), else everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        schema_with = "bounded::list::<NetworkPolicyPeer, 32>",
+        length(min = 1)
+    )]
+    #[x_kube(validation = Rule::new(EITHER).message(EITHER_MESSAGE))]
+    pub adapters_from: Option<Vec<NetworkPolicyPeer>>,
 }
 
 const EITHER: &str =
@@ -46,6 +54,7 @@ impl Default for NetworkPolicySettings {
             enabled: enabled(),
             api_from: None,
             metrics_from: None,
+            adapters_from: None,
         }
     }
 }

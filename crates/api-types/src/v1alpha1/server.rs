@@ -5,11 +5,13 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AdapterDiscovery, AdapterServices, ApiService, ControlPlane, Database, Disruption,
+    AdapterDiscovery, AdapterServices, Adapters, ApiService, ControlPlane, Database, Disruption,
     DittoServerStatus, Identity, Logging, Metrics, NetworkPolicySettings, Percona, PodSettings,
     RetiredSection, SnapshotPolicy, Storage, bounded,
 };
 use crate::duration::GoDuration;
+
+const ADAPTER_PORTS: &str = "!has(self.adapters) || [has(self.adapters.nfs) && has(self.adapters.nfs.port) ? self.adapters.nfs.port : 0, has(self.adapters.smb) && has(self.adapters.smb.port) ? self.adapters.smb.port : 0].all(p, p != (has(self.controlPlane) && has(self.controlPlane.port) ? self.controlPlane.port : 8080) && (!has(self.metrics) || !self.metrics.enabled || p != self.metrics.port))";
 
 /// The server's image unless the spec names another: the release this operator was tested with.
 pub const DEFAULT_IMAGE: &str = "marmos91c/dittofs:v0.29.0";
@@ -42,6 +44,7 @@ pub const DEFAULT_IMAGE: &str = "marmos91c/dittofs:v0.29.0";
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.metrics) || !self.metrics.enabled || self.metrics.port != (has(self.controlPlane) && has(self.controlPlane.port) ? self.controlPlane.port : 8080)").message("controlPlane.port and metrics.port must differ"))]
+#[x_kube(validation = Rule::new(ADAPTER_PORTS).message("adapters.nfs.port and adapters.smb.port must differ from controlPlane.port and metrics.port: the server could not listen on both"))]
 #[x_kube(validation = Rule::new("!has(self.percona) || !self.percona.enabled || !has(self.database) || !has(self.database.postgresSecretRef)").message("percona and database.postgresSecretRef exclude each other: the server has exactly one control-plane database"))]
 pub struct DittoServerSpec {
     /// Image of the server program.
@@ -70,6 +73,9 @@ pub struct DittoServerSpec {
     /// The Services of the protocol adapters.
     #[serde(default)]
     pub adapter_services: AdapterServices,
+    /// What the protocol adapters shall be, pushed to the running server; what is not declared here stays as people set it with the server's own tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<Adapters>,
     /// The Service of the REST API.
     #[serde(default)]
     pub service: ApiService,

@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::bounded;
+use super::{AdapterKind, bounded};
 
 /// Type of a Service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -190,6 +190,11 @@ pub struct ApiService {
     pub exposure: Exposure,
 }
 
+const OVERRIDE_NEEDS_LOAD_BALANCER: &str = "!has(self.overrides) || self.overrides.all(o, !(has(o.loadBalancerSourceRanges) || has(o.loadBalancerClass) || has(o.loadBalancerIP)) || (has(o.type) ? o.type : has(self.type) ? self.type : '') == 'LoadBalancer')";
+const OVERRIDE_NEEDS_LOAD_BALANCER_MESSAGE: &str = "loadBalancerSourceRanges, loadBalancerClass and loadBalancerIP of an override need type LoadBalancer, of the override or of adapterServices";
+const OVERRIDE_NEEDS_OUTSIDE: &str = "!has(self.overrides) || self.overrides.all(o, !(has(o.nodePort) || has(o.externalTrafficPolicy)) || (has(o.type) ? o.type : has(self.type) ? self.type : '') in ['NodePort', 'LoadBalancer'])";
+const OVERRIDE_NEEDS_OUTSIDE_MESSAGE: &str = "nodePort and externalTrafficPolicy of an override need type NodePort or LoadBalancer, of the override or of adapterServices";
+
 /// The Services of the protocol adapters (NFS, SMB).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -198,6 +203,8 @@ pub struct ApiService {
 #[x_kube(validation = Rule::new(TWO_FAMILIES).message(TWO_FAMILIES_MESSAGE))]
 #[x_kube(validation = Rule::new(SAME_CLASS).message(SAME_CLASS_MESSAGE))]
 #[x_kube(validation = Rule::new(SAME_FAMILY).message(SAME_FAMILY_MESSAGE))]
+#[x_kube(validation = Rule::new(OVERRIDE_NEEDS_LOAD_BALANCER).message(OVERRIDE_NEEDS_LOAD_BALANCER_MESSAGE))]
+#[x_kube(validation = Rule::new(OVERRIDE_NEEDS_OUTSIDE).message(OVERRIDE_NEEDS_OUTSIDE_MESSAGE))]
 pub struct AdapterServices {
     /// Type of the Services. Absent means ClusterIP for a new Service, and the type it has for an existing one.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
@@ -213,7 +220,66 @@ pub struct AdapterServices {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "bounded::one::<WhenStopped>")]
     pub when_stopped: Option<WhenStopped>,
+    /// Seconds that a load balancer may take to give an address before AddressesReady says ExternalIPPending; 30 to 86400, 300 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 30, max = 86400), extend("format" = "int32"))]
+    pub address_deadline_seconds: Option<u32>,
     /// How the Services are exposed.
+    #[serde(flatten)]
+    pub exposure: Exposure,
+    /// What is different for one adapter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["adapter"]))]
+    pub overrides: Vec<AdapterServiceOverride>,
+}
+
+/// Seconds that a load balancer may take to give an address, unless the spec says otherwise.
+pub const ADDRESS_DEADLINE_SECONDS: u32 = 300;
+
+/// What is different for the Service of one adapter. A field that is set replaces that of adapterServices; annotations are added, and win.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(TWO_FAMILIES).message(TWO_FAMILIES_MESSAGE))]
+#[x_kube(validation = Rule::new(SAME_CLASS).message(SAME_CLASS_MESSAGE))]
+#[x_kube(validation = Rule::new(SAME_FAMILY).message(SAME_FAMILY_MESSAGE))]
+pub struct AdapterServiceOverride {
+    /// The adapter: nfs or smb.
+    pub adapter: AdapterKind,
+    /// No Service and no NetworkPolicy for this adapter; an existing one goes at once, and its address with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// Type of the Service.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounded::one::<ServiceType>")]
+    pub kind: Option<ServiceType>,
+    /// TCP port that clients use; 2049 for NFS and 445 for SMB when absent. It is changed in place: the address stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535), extend("format" = "int32"))]
+    pub port: Option<u16>,
+    /// TCP port on every node, in the cluster's range (30000 to 32767 as a rule); chosen by the cluster and then kept when absent. Needs type NodePort or LoadBalancer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535), extend("format" = "int32"))]
+    pub node_port: Option<u16>,
+    /// Annotations of this Service, at most 64.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(length(max = 64))]
+    pub annotations: BTreeMap<String, String>,
+    /// Address that the load balancer shall give, where it can be asked for one. Needs type LoadBalancer; many clouds want an annotation instead.
+    #[serde(
+        default,
+        rename = "loadBalancerIP",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(length(min = 2, max = 45), regex(pattern = r"^[0-9a-fA-F:.]+$"))]
+    pub load_balancer_ip: Option<String>,
+    /// Addresses of nodes or routers that lead to the cluster, at most 16; the Service listens on them too.
+    #[serde(default, rename = "externalIPs", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 2, max = 45), regex(pattern = r"^[0-9a-fA-F:.]+$"))
+    )]
+    pub external_ips: Vec<String>,
+    /// How this Service is exposed.
     #[serde(flatten)]
     pub exposure: Exposure,
 }

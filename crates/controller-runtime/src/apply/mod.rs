@@ -6,6 +6,7 @@ mod diff;
 mod error;
 mod exact;
 mod extract;
+pub mod hand_over;
 mod memo;
 mod owned;
 mod quantity;

@@ -34,7 +34,12 @@ pub enum ApiTransport {
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct RestSettings {
     /// How the REST API of the servers is reached
-    #[arg(long, env = "API_TRANSPORT", value_enum, default_value_t)]
+    #[arg(
+        long,
+        env = "DITTOFS_OPERATOR_API_TRANSPORT",
+        value_enum,
+        default_value_t
+    )]
     pub api_transport: ApiTransport,
 }
 

@@ -3,13 +3,14 @@
 
 use api_types::labels::{self, Component};
 use api_types::names::{self, Volume};
+use controller_runtime::apply::hand_over;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use super::{Child, Steps, TakeoverError, is_owned, managed_fields, parameters, to_json};
+use super::{Child, Steps, TakeoverError, is_owned, parameters, to_json};
 use crate::MANAGER;
 
 impl Steps<'_> {
@@ -85,8 +86,12 @@ impl Steps<'_> {
     /// The labels of an object that we keep, and the predecessor's entries under our name.
     fn claimed<K: Child>(&self, live: &K, component: Component) -> Value {
         let mut patch = self.labelled(component);
-        let renamed =
-            managed_fields::renamed(&to_json(live), self.instance.uid, &self.predecessors);
+        let renamed = hand_over::renamed(
+            &to_json(live),
+            self.instance.uid,
+            MANAGER,
+            &self.predecessors,
+        );
         if let Some(fields) = renamed {
             patch["metadata"]["managedFields"] = fields;
         }

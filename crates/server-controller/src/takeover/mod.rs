@@ -8,12 +8,11 @@
 //! Its traces on the server go last, in one write: after a crash the takeover begins again.
 
 mod keep;
-mod managed_fields;
 
 use api_types::names;
 use api_types::{DittoServer, annotations, labels};
 use controller_runtime::Primaries;
-use controller_runtime::apply::extract;
+use controller_runtime::apply::{extract, hand_over};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -27,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::MANAGER;
 use crate::observe::{Observed, Served};
-use crate::plan::is_paused;
+use crate::plan::{FINALIZER, is_paused};
 
 /// The predecessor's back-off counter on the server.
 const RETRY_COUNT: &str = "dittofs.dittofs.com/auth-retry-count";
@@ -142,7 +141,7 @@ pub async fn run(
     let Some(server) = steps.read::<DittoServer>(instance.name).await? else {
         return Ok(false);
     };
-    steps.predecessors = managed_fields::predecessors(&to_json(&server));
+    steps.predecessors = hand_over::predecessors(&to_json(&server), MANAGER, FINALIZER);
     let never_applied = any_child(observed, |instance, child| {
         child.is_owned_by(instance) && !child.applied
     });
@@ -215,7 +214,12 @@ impl Steps<'_> {
         if !is_owned(&live, &self.instance) {
             return Ok(());
         }
-        match managed_fields::of_child(&to_json(&live), self.instance.uid, &self.predecessors) {
+        match hand_over::child(
+            &to_json(&live),
+            self.instance.uid,
+            MANAGER,
+            &self.predecessors,
+        ) {
             Some(fields) => {
                 self.patch(&live, json!({"metadata": {"managedFields": fields}}))
                     .await
@@ -257,7 +261,7 @@ impl Steps<'_> {
                 annotations::TAKEN_OVER: env!("CARGO_PKG_VERSION"),
             },
         }});
-        if let Some(fields) = managed_fields::of_server(&to_json(&live)) {
+        if let Some(fields) = hand_over::server(&to_json(&live), MANAGER, FINALIZER) {
             patch["metadata"]["managedFields"] = fields;
         }
         let api = self.api::<DittoServer>();

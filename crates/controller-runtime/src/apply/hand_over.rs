@@ -1,17 +1,15 @@
-//! Hands the predecessor's entries of managedFields over to us. Pure.
+//! Hands the predecessor's entries of managedFields over to one of our managers. Pure.
 //!
 //! The Go operator wrote everything by Update. Fields that it owns would survive our applies for
 //! ever; fields that we own and no longer want are removed by the next one.
 
 use serde_json::{Map, Value, json};
 
-use crate::MANAGER;
-use crate::plan::FINALIZER;
-
-/// The field managers that acted as an operator for a server by Update: they wrote its status, or put
-/// our finalizer there.
-pub(super) fn predecessors(live: &Value) -> Vec<String> {
-    let finalizer = json!(FINALIZER).to_string();
+/// The field managers, other than `manager`, that acted as an operator for a server by Update: they
+/// wrote its status, or put `finalizer` there.
+#[must_use]
+pub fn predecessors(live: &Value, manager: &str, finalizer: &str) -> Vec<String> {
+    let finalizer = json!(finalizer).to_string();
     let finalizer = format!(
         "/f:metadata/f:finalizers/{}",
         pointer_token(&format!("v:{finalizer}"))
@@ -20,8 +18,8 @@ pub(super) fn predecessors(live: &Value) -> Vec<String> {
         .into_iter()
         .flatten()
         .filter(|entry| {
-            is_update(entry, "status")
-                || is_update(entry, "") && entry["fieldsV1"].pointer(&finalizer).is_some()
+            is_update(entry, "status", manager)
+                || is_update(entry, "", manager) && entry["fieldsV1"].pointer(&finalizer).is_some()
         })
         .filter_map(|entry| Some(entry["manager"].as_str()?.to_owned()))
         .collect();
@@ -31,24 +29,26 @@ pub(super) fn predecessors(live: &Value) -> Vec<String> {
 }
 
 /// The managedFields of a child after the hand-over of every entry of `predecessors`, and of the
-/// manager that put the owner reference to `uid` there; `None` when there is none. Entries of people
-/// and of Kubernetes itself stay.
-pub(super) fn of_child(live: &Value, uid: &str, predecessors: &[String]) -> Option<Value> {
-    let predecessors = of_owner(live, uid, predecessors);
-    hand_over(entries(live)?, |entry| {
-        is_update(entry, "") && is_of(entry, &predecessors)
+/// manager that put the owner reference to `uid` there, to our `manager`; `None` when there is none.
+/// Entries of people and of Kubernetes itself stay.
+#[must_use]
+pub fn child(live: &Value, uid: &str, manager: &str, predecessors: &[String]) -> Option<Value> {
+    let predecessors = of_owner(live, uid, manager, predecessors);
+    hand_over(entries(live)?, manager, |entry| {
+        is_update(entry, "", manager) && is_of(entry, &predecessors)
     })
 }
 
 /// The managedFields of an object that we keep and never apply: the same entries are ours, as
 /// updates. `None` when there is none.
-pub(super) fn renamed(live: &Value, uid: &str, predecessors: &[String]) -> Option<Value> {
-    let predecessors = of_owner(live, uid, predecessors);
+#[must_use]
+pub fn renamed(live: &Value, uid: &str, manager: &str, predecessors: &[String]) -> Option<Value> {
+    let predecessors = of_owner(live, uid, manager, predecessors);
     let mut after = entries(live)?.clone();
     let mut any = false;
     for entry in &mut after {
-        if is_update(entry, "") && is_of(entry, &predecessors) {
-            entry["manager"] = MANAGER.into();
+        if is_update(entry, "", manager) && is_of(entry, &predecessors) {
+            entry["manager"] = manager.into();
             any = true;
         }
     }
@@ -58,19 +58,20 @@ pub(super) fn renamed(live: &Value, uid: &str, predecessors: &[String]) -> Optio
 /// The managedFields of a server after the hand-over of every entry for its status: nobody but an
 /// operator writes that. What the same managers own beside it, nobody owns afterwards: the spec is
 /// people's.
-pub(super) fn of_server(live: &Value) -> Option<Value> {
-    let predecessors = predecessors(live);
+#[must_use]
+pub fn server(live: &Value, manager: &str, finalizer: &str) -> Option<Value> {
+    let predecessors = predecessors(live, manager, finalizer);
     let kept: Vec<Value> = entries(live)?
         .iter()
-        .filter(|entry| !(is_update(entry, "") && is_of(entry, &predecessors)))
+        .filter(|entry| !(is_update(entry, "", manager) && is_of(entry, &predecessors)))
         .cloned()
         .collect();
-    let handed_over = hand_over(&kept, |entry| is_update(entry, "status"));
+    let handed_over = hand_over(&kept, manager, |entry| is_update(entry, "status", manager));
     handed_over.or_else(|| (!predecessors.is_empty()).then_some(Value::Array(kept)))
 }
 
 /// `predecessors`, and who put the owner reference to `uid` there.
-fn of_owner(live: &Value, uid: &str, predecessors: &[String]) -> Vec<String> {
+fn of_owner(live: &Value, uid: &str, manager: &str, predecessors: &[String]) -> Vec<String> {
     let owner = json!({ "uid": uid }).to_string();
     let owner = format!(
         "/f:metadata/f:ownerReferences/{}",
@@ -79,7 +80,9 @@ fn of_owner(live: &Value, uid: &str, predecessors: &[String]) -> Vec<String> {
     let by_owner = entries(live)
         .into_iter()
         .flatten()
-        .filter(|entry| is_update(entry, "") && entry["fieldsV1"].pointer(&owner).is_some())
+        .filter(|entry| {
+            is_update(entry, "", manager) && entry["fieldsV1"].pointer(&owner).is_some()
+        })
         .filter_map(|entry| Some(entry["manager"].as_str()?.to_owned()));
     predecessors.iter().cloned().chain(by_owner).collect()
 }
@@ -92,19 +95,19 @@ fn entries(live: &Value) -> Option<&Vec<Value>> {
     live.pointer("/metadata/managedFields")?.as_array()
 }
 
-fn is_update(entry: &Value, subresource: &str) -> bool {
+fn is_update(entry: &Value, subresource: &str, manager: &str) -> bool {
     entry["operation"] == "Update"
-        && entry["manager"] != MANAGER
+        && entry["manager"] != manager
         && entry["subresource"].as_str().unwrap_or_default() == subresource
 }
 
 /// `entries` with those that `goes` names merged into our own Apply entry.
-fn hand_over(entries: &[Value], goes: impl Fn(&Value) -> bool) -> Option<Value> {
+fn hand_over(entries: &[Value], manager: &str, goes: impl Fn(&Value) -> bool) -> Option<Value> {
     let (gone, mut kept): (Vec<&Value>, Vec<&Value>) =
         entries.iter().partition(|entry| goes(entry));
     let template = *gone.first()?;
     let is_ours = |entry: &&Value| {
-        entry["manager"] == MANAGER
+        entry["manager"] == manager
             && entry["operation"] == "Apply"
             && entry["subresource"] == template["subresource"]
     };
@@ -118,7 +121,7 @@ fn hand_over(entries: &[Value], goes: impl Fn(&Value) -> bool) -> Option<Value> 
     }
     kept.retain(|entry| !is_ours(entry));
     let mut ours = template.clone();
-    ours["manager"] = MANAGER.into();
+    ours["manager"] = manager.into();
     ours["operation"] = "Apply".into();
     ours["fieldsV1"] = Value::Object(fields);
     Some(kept.into_iter().cloned().chain([ours]).collect())
@@ -143,6 +146,9 @@ fn pointer_token(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const MANAGER: &str = "ours";
+    const FINALIZER: &str = "dittofs.dittofs.com/finalizer";
+
     fn child(ours: Value) -> Value {
         json!({"metadata": {"managedFields": [
             {"manager": "operator", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1",
@@ -155,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_the_predecessor_owned_is_ours_and_what_a_person_owned_stays_theirs() {
-        let after = of_child(&child(json!({})), "uid-1", &[]).unwrap();
+        let after = super::child(&child(json!({})), "uid-1", MANAGER, &[]).unwrap();
         let ours = after
             .as_array()
             .unwrap()
@@ -181,7 +187,7 @@ mod tests {
     fn a_hand_over_that_was_interrupted_is_completed() {
         let half =
             json!({"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:c": {}}}});
-        let after = of_child(&child(half), "uid-1", &[]).unwrap();
+        let after = super::child(&child(half), "uid-1", MANAGER, &[]).unwrap();
         let ours: Vec<&Value> = after
             .as_array()
             .unwrap()
@@ -191,12 +197,12 @@ mod tests {
         assert_eq!(ours.len(), 1);
         assert_eq!(ours[0]["fieldsV1"]["f:spec"], json!({"f:a": {}, "f:c": {}}));
         let done = json!({"metadata": {"managedFields": after}});
-        assert_eq!(of_child(&done, "uid-1", &[]), None);
+        assert_eq!(super::child(&done, "uid-1", MANAGER, &[]), None);
     }
 
     #[test]
     fn an_object_that_another_server_owns_is_not_touched() {
-        assert_eq!(of_child(&child(json!({})), "uid-2", &[]), None);
+        assert_eq!(super::child(&child(json!({})), "uid-2", MANAGER, &[]), None);
     }
 
     #[test]
@@ -205,7 +211,7 @@ mod tests {
             {"manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": {"f:spec": {}}},
             {"manager": "operator", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {"f:phase": {}}}},
         ]}});
-        let after = of_server(&live).unwrap();
+        let after = server(&live, MANAGER, FINALIZER).unwrap();
         assert_eq!(after[0]["manager"], "kubectl-client-side-apply");
         assert_eq!(after[1]["manager"], MANAGER);
         assert_eq!(after[1]["subresource"], "status");
@@ -219,8 +225,8 @@ mod tests {
              "fieldsV1": {"f:metadata": {"f:finalizers": {".": {}, "v:\"dittofs.dittofs.com/finalizer\"": {}}}}},
             {"manager": MANAGER, "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}},
         ]}});
-        assert_eq!(predecessors(&live), ["operator"]);
-        let after = of_server(&live).unwrap();
+        assert_eq!(predecessors(&live, MANAGER, FINALIZER), ["operator"]);
+        let after = server(&live, MANAGER, FINALIZER).unwrap();
         let managers: Vec<_> = after
             .as_array()
             .unwrap()
@@ -228,7 +234,14 @@ mod tests {
             .map(|entry| entry["manager"].as_str().unwrap())
             .collect();
         assert_eq!(managers, ["kubectl-client-side-apply", MANAGER]);
-        assert!(predecessors(&json!({"metadata": {"managedFields": after}})).is_empty());
+        assert!(
+            predecessors(
+                &json!({"metadata": {"managedFields": after}}),
+                MANAGER,
+                FINALIZER
+            )
+            .is_empty()
+        );
     }
 
     #[test]
@@ -237,8 +250,8 @@ mod tests {
             {"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:a": {}}}},
             {"manager": "operator", "operation": "Update", "fieldsV1": {"f:spec": {"f:b": {}}}},
         ]}});
-        assert_eq!(of_child(&live, "uid-1", &[]), None);
-        let after = of_child(&live, "uid-1", &["operator".to_owned()]).unwrap();
+        assert_eq!(super::child(&live, "uid-1", MANAGER, &[]), None);
+        let after = super::child(&live, "uid-1", MANAGER, &["operator".to_owned()]).unwrap();
         assert_eq!(
             after[0]["fieldsV1"],
             json!({"f:spec": {"f:a": {}, "f:b": {}}})

@@ -1,0 +1,560 @@
+//! What the spec declares of the adapters, brought to the server: read, compared, written where it
+//! differs, read back.
+
+use std::collections::BTreeMap;
+
+use adapter_client::{
+    Adapter, AdapterChange, AdapterSettings, Client as RestClient, Error, Milliseconds, NewAdapter,
+    NfsSettings as LiveNfs, NfsSettingsPatch, Seconds, SmbSettings as LiveSmb, SmbSettingsPatch,
+    WriteMode,
+};
+use api_types::v1alpha1::{
+    AdapterKind, Adapters, DittoServerSpec, NfsAdapter, NfsSettings, OperationName, SmbAdapter,
+    SmbSettings,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{kind_of, type_of};
+
+/// Lowest port that the server, which does not run as root, can listen on.
+const LOWEST_PORT: u16 = 1024;
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Pushed {
+    /// Whether anything was written that the list of adapters shows.
+    pub(super) changed: bool,
+    /// What is not in force, for people.
+    pub(super) not_applied: Vec<String>,
+}
+
+/// What the server did not take, by what it is about: asked again only when it, or the server's own
+/// value, is another one.
+#[derive(Debug, Default)]
+pub(super) struct Stuck(BTreeMap<(AdapterKind, &'static str), Attempt>);
+
+#[derive(Debug, PartialEq)]
+struct Attempt {
+    wanted: Value,
+    live: Value,
+    message: String,
+}
+
+impl Stuck {
+    fn message(
+        &self,
+        about: (AdapterKind, &'static str),
+        wanted: &Value,
+        live: &Value,
+    ) -> Option<&str> {
+        let attempt = self.0.get(&about)?;
+        let same = attempt.wanted == *wanted && attempt.live == *live;
+        same.then_some(attempt.message.as_str())
+    }
+
+    fn note(
+        &mut self,
+        about: (AdapterKind, &'static str),
+        wanted: Value,
+        live: Value,
+        message: &str,
+    ) {
+        let message = message.to_owned();
+        let attempt = Attempt {
+            wanted,
+            live,
+            message,
+        };
+        self.0.insert(about, attempt);
+    }
+}
+
+/// Brings what `declared` says to the server whose adapters are `adapters`.
+pub(super) async fn push(
+    client: &RestClient,
+    spec: &DittoServerSpec,
+    declared: &Adapters,
+    adapters: &[Adapter],
+    stuck: &mut Stuck,
+) -> Pushed {
+    let mut pushed = Pushed::default();
+    rows(client, spec, declared, adapters, &mut pushed).await;
+    let Adapters { nfs, smb } = declared;
+    let exists = |kind| adapters.iter().any(|row| kind_of(&row.kind) == Some(kind));
+    if let Some(settings) = nfs.as_ref().and_then(|nfs| nfs.settings.as_ref())
+        && exists(AdapterKind::Nfs)
+    {
+        let about = (AdapterKind::Nfs, "settings");
+        let said = settle::<LiveNfs>(client, about, &nfs_patch(settings), stuck).await;
+        pushed.not_applied.extend(said);
+    }
+    if let Some(settings) = smb.as_ref().and_then(|smb| smb.settings.as_ref())
+        && exists(AdapterKind::Smb)
+    {
+        let about = (AdapterKind::Smb, "settings");
+        let said = settle::<LiveSmb>(client, about, &smb_patch(settings), stuck).await;
+        pushed.not_applied.extend(said);
+    }
+    pushed
+}
+
+/// What an adapter is, as far as ports are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    enabled: bool,
+    port: Option<u16>,
+}
+
+/// What the spec says of an adapter, as far as ports are concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Wish {
+    enabled: Option<bool>,
+    port: Option<u16>,
+}
+
+impl Wish {
+    fn of(declared: &Adapters, kind: AdapterKind) -> Self {
+        let Adapters { nfs, smb } = declared;
+        let wish = match kind {
+            AdapterKind::Nfs => nfs.as_ref().map(|nfs| {
+                let NfsAdapter {
+                    enabled,
+                    port,
+                    settings: _,
+                } = nfs;
+                (*enabled, *port)
+            }),
+            AdapterKind::Smb => smb.as_ref().map(|smb| {
+                let SmbAdapter {
+                    enabled,
+                    port,
+                    settings: _,
+                } = smb;
+                (*enabled, *port)
+            }),
+        };
+        let (enabled, port) = wish.unwrap_or_default();
+        Wish { enabled, port }
+    }
+}
+
+/// What to do about an adapter.
+#[derive(Debug, PartialEq)]
+enum Step {
+    /// It is as it shall be.
+    Nothing,
+    /// It is another one.
+    Change(Row, AdapterChange),
+    /// It is not there.
+    Make(Row),
+    /// The server must not be told, for this reason.
+    Wait(String),
+}
+
+async fn rows(
+    client: &RestClient,
+    spec: &DittoServerSpec,
+    declared: &Adapters,
+    adapters: &[Adapter],
+    pushed: &mut Pushed,
+) {
+    let mut rows: BTreeMap<AdapterKind, Row> = adapters
+        .iter()
+        .filter_map(|adapter| {
+            let row = Row {
+                enabled: adapter.enabled,
+                port: adapter.port.number(),
+            };
+            Some((kind_of(&adapter.kind)?, row))
+        })
+        .collect();
+    let mut failed = Vec::new();
+    // A port that one adapter gives up in the first round is free for the other in the second.
+    for is_last in [false, true] {
+        for kind in AdapterKind::ALL {
+            if failed.contains(&kind) {
+                continue;
+            }
+            let result = match step(spec, &rows, kind, Wish::of(declared, kind)) {
+                Step::Nothing => continue,
+                Step::Wait(why) => {
+                    if is_last {
+                        pushed.not_applied.push(why);
+                    }
+                    continue;
+                }
+                Step::Change(row, change) => {
+                    let update = client.adapters().update(&type_of(kind), &change).await;
+                    update.map(|_| row)
+                }
+                Step::Make(row) => {
+                    let new = NewAdapter {
+                        kind: type_of(kind),
+                        port: row.port.unwrap_or(first_port(kind)),
+                        config: serde_json::Map::default(),
+                    };
+                    client.adapters().create(&new).await.map(|_| row)
+                }
+            };
+            match result {
+                Ok(row) => {
+                    tracing::info!(adapter = kind.as_str(), "the adapter was set as declared");
+                    rows.insert(kind, row);
+                    pushed.changed = true;
+                }
+                Err(error) => {
+                    failed.push(kind);
+                    // Perhaps it was stored nevertheless.
+                    pushed.changed |= error.is_outcome_unknown();
+                    pushed
+                        .not_applied
+                        .push(refused(kind, "enabled and port", &error));
+                }
+            }
+        }
+    }
+}
+
+/// Decides what to do about the adapter `kind`. The server takes every port and, with a bad one, does
+/// not start again (server contract, rule 11), so it is told only of good ones.
+fn step(
+    spec: &DittoServerSpec,
+    rows: &BTreeMap<AdapterKind, Row>,
+    kind: AdapterKind,
+    wish: Wish,
+) -> Step {
+    let (before, after) = match rows.get(&kind) {
+        Some(row) => {
+            let after = Row {
+                enabled: wish.enabled.unwrap_or(row.enabled),
+                port: wish.port.or(row.port),
+            };
+            (Some(*row), after)
+        }
+        // It comes back with the server's next start; sooner only if that is declared.
+        None if wish.enabled != Some(true) => return Step::Nothing,
+        None => {
+            let port = Some(wish.port.unwrap_or(first_port(kind)));
+            let after = Row {
+                enabled: true,
+                port,
+            };
+            (None, after)
+        }
+    };
+    if before == Some(after) {
+        return Step::Nothing;
+    }
+    let name = kind.as_str();
+    if let Some(port) = after.port {
+        if port < LOWEST_PORT {
+            return Step::Wait(format!(
+                "adapters.{name}.port {port} is not sent to the server: it cannot listen below {LOWEST_PORT}."
+            ));
+        }
+        if after.enabled
+            && let Some(other) = listener(spec, rows, kind, port)
+        {
+            return Step::Wait(format!(
+                "The adapter {name} is not given port {port}: {other} has it. Give one of them another port; to exchange two ports, go by a third one."
+            ));
+        }
+    }
+    match before {
+        None => Step::Make(after),
+        Some(before) => {
+            let change = AdapterChange {
+                enabled: (after.enabled != before.enabled).then_some(after.enabled),
+                port: after.port.filter(|_| after.port != before.port),
+                config: None,
+            };
+            Step::Change(after, change)
+        }
+    }
+}
+
+/// What else of the server listens on `port`.
+fn listener(
+    spec: &DittoServerSpec,
+    rows: &BTreeMap<AdapterKind, Row>,
+    kind: AdapterKind,
+    port: u16,
+) -> Option<String> {
+    if spec.control_plane.port == port {
+        return Some("the API".to_owned());
+    }
+    let mut metrics = spec.metrics.iter();
+    if metrics.any(|metrics| metrics.enabled && metrics.port == port) {
+        return Some("the metrics endpoint".to_owned());
+    }
+    let mut others = rows.iter().filter(|(other, _)| **other != kind);
+    others
+        .find(|(_, row)| row.enabled && row.port == Some(port))
+        .map(|(other, _)| format!("the adapter {}", other.as_str()))
+}
+
+/// The port that a fresh server gives an adapter (server contract 3.7).
+fn first_port(kind: AdapterKind) -> u16 {
+    match kind {
+        AdapterKind::Nfs => api_types::ports::NFS,
+        AdapterKind::Smb => api_types::ports::SMB,
+    }
+}
+
+/// Brings settings of a protocol to the server; what is not in force afterwards, for people.
+async fn settle<S: AdapterSettings>(
+    client: &RestClient,
+    about: (AdapterKind, &'static str),
+    wanted: &S::Patch,
+    stuck: &mut Stuck,
+) -> Option<String> {
+    let (kind, what) = about;
+    let live = match client.adapters().settings::<S>().await {
+        Ok(live) => live,
+        Err(error) => return Some(refused(kind, what, &error)),
+    };
+    let (wanted_json, live_json) = (json(wanted), json(&live));
+    if differing(&wanted_json, &live_json).is_empty() {
+        stuck.0.remove(&about);
+        return None;
+    }
+    if let Some(message) = stuck.message(about, &wanted_json, &live_json) {
+        return Some(message.to_owned());
+    }
+    let message = match client
+        .adapters()
+        .patch_settings::<S>(wanted, WriteMode::Store)
+        .await
+    {
+        Ok(after) => {
+            let ignored = differing(&wanted_json, &json(&after));
+            if ignored.is_empty() {
+                tracing::info!(adapter = kind.as_str(), "the settings were set as declared");
+                stuck.0.remove(&about);
+                return None;
+            }
+            format!(
+                "The server keeps its own value for settings of {}: {}.",
+                kind.as_str(),
+                ignored.join(", ")
+            )
+        }
+        Err(error) => {
+            let message = refused(kind, what, &error);
+            if !matches!(error, Error::Invalid { .. }) {
+                // Perhaps it goes well next time.
+                return Some(message);
+            }
+            message
+        }
+    };
+    stuck.note(about, wanted_json, live_json, &message);
+    Some(message)
+}
+
+fn json<T: Serialize>(value: &T) -> Value {
+    // Numbers, texts and lists of texts.
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+/// The fields that are wanted and have another value. The order of a list means nothing.
+fn differing(wanted: &Value, live: &Value) -> Vec<String> {
+    let sorted = |value: &Value| match value {
+        Value::Array(items) => {
+            let mut items: Vec<String> = items.iter().map(Value::to_string).collect();
+            items.sort();
+            items.dedup();
+            Value::from(items)
+        }
+        other => other.clone(),
+    };
+    let fields = wanted.as_object().into_iter().flatten();
+    fields
+        .filter(|(name, value)| sorted(value) != sorted(&live[name.as_str()]))
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+fn refused(kind: AdapterKind, what: &str, error: &Error) -> String {
+    format!(
+        "The server did not take adapters.{} ({what}): {error}.",
+        kind.as_str()
+    )
+}
+
+fn nfs_patch(settings: &NfsSettings) -> NfsSettingsPatch {
+    let NfsSettings {
+        min_version,
+        max_version,
+        lease_time,
+        grace_period,
+        delegation_recall_timeout,
+        callback_timeout,
+        lease_break_timeout,
+        max_connections,
+        max_clients,
+        max_compound_ops,
+        max_read_size,
+        max_write_size,
+        preferred_transfer_size,
+        delegations_enabled,
+        max_delegations,
+        dir_deleg_batch_window_ms,
+        blocked_operations,
+    } = settings;
+    NfsSettingsPatch {
+        min_version: min_version.as_ref().and_then(text),
+        max_version: max_version.as_ref().and_then(text),
+        lease_time: seconds(*lease_time),
+        grace_period: seconds(*grace_period),
+        delegation_recall_timeout: seconds(*delegation_recall_timeout),
+        callback_timeout: seconds(*callback_timeout),
+        lease_break_timeout: seconds(*lease_break_timeout),
+        max_connections: *max_connections,
+        max_clients: *max_clients,
+        max_compound_ops: *max_compound_ops,
+        max_read_size: *max_read_size,
+        max_write_size: *max_write_size,
+        preferred_transfer_size: *preferred_transfer_size,
+        delegations_enabled: *delegations_enabled,
+        max_delegations: *max_delegations,
+        dir_deleg_batch_window_ms: dir_deleg_batch_window_ms
+            .map(|window| Milliseconds(u64::from(window))),
+        blocked_operations: names(blocked_operations.as_deref()),
+        ..NfsSettingsPatch::default()
+    }
+}
+
+fn smb_patch(settings: &SmbSettings) -> SmbSettingsPatch {
+    let SmbSettings {
+        min_dialect,
+        max_dialect,
+        session_timeout,
+        oplock_break_timeout,
+        max_connections,
+        max_sessions,
+        signing,
+        directory_leasing_enabled,
+        blocked_operations,
+    } = settings;
+    SmbSettingsPatch {
+        min_dialect: min_dialect.as_ref().and_then(text),
+        max_dialect: max_dialect.as_ref().and_then(text),
+        session_timeout: seconds(*session_timeout),
+        oplock_break_timeout: seconds(*oplock_break_timeout),
+        max_connections: *max_connections,
+        max_sessions: *max_sessions,
+        signing: signing.as_ref().and_then(text),
+        directory_leasing_enabled: *directory_leasing_enabled,
+        blocked_operations: names(blocked_operations.as_deref()),
+        ..SmbSettingsPatch::default()
+    }
+}
+
+/// The server's spelling of a value, which is also that of the spec.
+fn text<T: Serialize>(value: &T) -> Option<String> {
+    json(value).as_str().map(str::to_owned)
+}
+
+fn seconds(seconds: Option<u32>) -> Option<Seconds> {
+    seconds.map(|seconds| Seconds(u64::from(seconds)))
+}
+
+fn names(operations: Option<&[OperationName]>) -> Option<Vec<String>> {
+    let operations = operations?.iter();
+    Some(operations.map(|operation| operation.0.clone()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(more: Value) -> DittoServerSpec {
+        crate::testing::server(more).spec
+    }
+
+    fn rows(nfs: Option<Row>, smb: Option<Row>) -> BTreeMap<AdapterKind, Row> {
+        let rows = [(AdapterKind::Nfs, nfs), (AdapterKind::Smb, smb)];
+        rows.into_iter()
+            .filter_map(|(kind, row)| Some((kind, row?)))
+            .collect()
+    }
+
+    fn on(port: u16) -> Option<Row> {
+        Some(Row {
+            enabled: true,
+            port: Some(port),
+        })
+    }
+
+    fn wish(enabled: Option<bool>, port: Option<u16>) -> Wish {
+        Wish { enabled, port }
+    }
+
+    fn nfs(rows: &BTreeMap<AdapterKind, Row>, wish: Wish) -> Step {
+        step(&spec(json!({})), rows, AdapterKind::Nfs, wish)
+    }
+
+    #[test]
+    fn only_what_differs_is_sent() {
+        let fresh = rows(on(12049), on(1445));
+        assert_eq!(nfs(&fresh, wish(None, None)), Step::Nothing);
+        assert_eq!(nfs(&fresh, wish(Some(true), Some(12049))), Step::Nothing);
+        let Step::Change(_, change) = nfs(&fresh, wish(Some(true), Some(2049))) else {
+            panic!("nothing is sent");
+        };
+        assert_eq!((change.enabled, change.port), (None, Some(2049)));
+    }
+
+    #[test]
+    fn a_port_that_something_else_has_is_never_sent() {
+        let fresh = rows(on(12049), on(1445));
+        for port in [1445, 8080, 111] {
+            let step = nfs(&fresh, wish(None, Some(port)));
+            assert!(matches!(step, Step::Wait(_)), "{port}: {step:?}");
+        }
+        let metrics = spec(json!({"metrics": {"enabled": true}}));
+        let step = step(&metrics, &fresh, AdapterKind::Nfs, wish(None, Some(9090)));
+        assert!(matches!(step, Step::Wait(_)));
+        assert!(matches!(
+            nfs(&fresh, wish(None, Some(9090))),
+            Step::Change(..)
+        ));
+    }
+
+    #[test]
+    fn a_number_that_is_no_port_is_replaced() {
+        let broken = Row {
+            enabled: true,
+            port: None,
+        };
+        let step = nfs(&rows(Some(broken), None), wish(None, Some(12049)));
+        let Step::Change(_, change) = step else {
+            panic!("{step:?}");
+        };
+        assert_eq!(change.port, Some(12049));
+    }
+
+    #[test]
+    fn an_adapter_that_is_gone_is_made_only_when_it_is_declared_to_be_on() {
+        let gone = rows(None, on(1445));
+        assert_eq!(nfs(&gone, wish(None, Some(12049))), Step::Nothing);
+        assert_eq!(nfs(&gone, wish(Some(false), None)), Step::Nothing);
+        let Step::Make(row) = nfs(&gone, wish(Some(true), None)) else {
+            panic!("it is not made");
+        };
+        assert_eq!(row.port, Some(12049));
+    }
+
+    #[test]
+    fn the_order_of_operations_is_no_difference() {
+        let wanted = json!({"blocked_operations": ["B", "A"], "lease_time": 60});
+        let live = json!({"blocked_operations": ["A", "B"], "lease_time": 60, "version": 7});
+        assert!(differing(&wanted, &live).is_empty());
+        let other = json!({"blocked_operations": ["A"], "lease_time": 60});
+        assert_eq!(differing(&wanted, &other), ["blocked_operations"]);
+    }
+}

@@ -1,0 +1,68 @@
+//! The Secrets that open an API, read by name when they are needed.
+
+use api_types::conditions::Reason;
+use api_types::reference::SecretKeyRef;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+
+use super::Tools;
+use crate::poll::{Target, Trouble};
+
+/// A Secret beside the server; `None` when it does not exist.
+pub(super) async fn find(
+    tools: &Tools,
+    target: &Target,
+    name: &str,
+) -> Result<Option<Secret>, Trouble> {
+    let api: Api<Secret> = Api::namespaced(tools.client.clone(), &target.namespace);
+    api.get_opt(name)
+        .await
+        .map_err(|error| unreadable(name, &error))
+}
+
+/// What it means that the API server does not let us at a Secret.
+pub(super) fn unreadable(name: &str, error: &kube::Error) -> Trouble {
+    tracing::debug!(%error, "a Secret is out of reach");
+    Trouble::new(
+        Reason::InputUnreadable,
+        format!(
+            "The API server does not give Secret {name} to the adapter-controller: bind the role dittofs-adapter-controller in this namespace."
+        ),
+    )
+}
+
+/// A Secret beside the server.
+pub(super) async fn read(tools: &Tools, target: &Target, name: &str) -> Result<Secret, Trouble> {
+    find(tools, target, name).await?.ok_or_else(|| {
+        Trouble::new(
+            Reason::SecretMissing,
+            format!("Secret {name} does not exist: create it."),
+        )
+    })
+}
+
+/// The value of a key of a Secret.
+pub(super) fn key(secret: &Secret, name: &str, key: &str) -> Result<Vec<u8>, Trouble> {
+    let data = secret.data.as_ref();
+    let value = data.and_then(|data| data.get(key)).map(|value| &value.0);
+    value
+        .filter(|value| !value.is_empty())
+        .cloned()
+        .ok_or_else(|| {
+            Trouble::new(
+                Reason::SecretKeyMissing,
+                format!("Secret {name} has no value under {key}: add it."),
+            )
+        })
+}
+
+/// The value that a reference names.
+pub(super) async fn value(
+    tools: &Tools,
+    target: &Target,
+    reference: &SecretKeyRef,
+) -> Result<Vec<u8>, Trouble> {
+    let name = reference.name.0.as_str();
+    let secret = read(tools, target, name).await?;
+    key(&secret, name, &reference.key.0)
+}

@@ -1,0 +1,182 @@
+use api_types::conditions::Reason;
+use serde_json::json;
+
+use super::*;
+use crate::poll::memory_tests::{answer, nfs, silence};
+use crate::poll::{Found, Look, Seen, Serving};
+use crate::testing::{looked_at, planned, service};
+
+fn now() -> Timestamp {
+    "2026-01-01T01:00:00Z".parse().unwrap()
+}
+
+/// The status after a visit that had nothing to write.
+fn told(world: &Observed) -> Option<DittoServerStatus> {
+    let plan = planned(world);
+    let applied = Applied {
+        live: world.live.clone(),
+        failures: Vec::new(),
+    };
+    let visit = Visit {
+        observed: world,
+        plan: &plan,
+        applied: &applied,
+    };
+    status(visit, now())
+}
+
+fn said(status: &DittoServerStatus, kind: ConditionType) -> (String, String) {
+    let condition = find(&status.conditions, kind).unwrap();
+    (condition.status.clone(), condition.reason.clone())
+}
+
+fn ready(looks: impl IntoIterator<Item = Look>) -> (String, String) {
+    let status = told(&looked_at(json!({}), looks)).unwrap();
+    said(&status, ConditionType::AdaptersReady)
+}
+
+fn verdict(status: &str, reason: Reason) -> (String, String) {
+    (status.to_owned(), reason.as_str().to_owned())
+}
+
+fn serving(serving: Serving) -> Look {
+    answer(vec![Seen {
+        serving,
+        ..nfs(true)
+    }])
+}
+
+#[test]
+fn each_state_of_the_adapters_has_its_reason() {
+    let failed = Serving::Failed("not started".to_owned());
+    let refused = Ok(Found {
+        adapters: vec![nfs(true)],
+        not_applied: vec!["The server did not take it.".to_owned()],
+        pushed: Vec::new(),
+    });
+    let no_port = answer(vec![Seen {
+        port: None,
+        ..nfs(true)
+    }]);
+    let cases = [
+        (
+            vec![answer(vec![nfs(true)])],
+            "True",
+            Reason::AdaptersHealthy,
+        ),
+        (
+            vec![answer(vec![nfs(false)])],
+            "True",
+            Reason::NoAdapterEnabled,
+        ),
+        (vec![answer(Vec::new())], "True", Reason::NoAdapterEnabled),
+        (
+            vec![serving(Serving::Starting)],
+            "False",
+            Reason::AdapterStarting,
+        ),
+        (vec![serving(failed)], "False", Reason::AdapterUnhealthy),
+        (vec![no_port], "False", Reason::AdapterUnhealthy),
+        (vec![refused], "False", Reason::SettingsNotApplied),
+        (vec![silence()], "Unknown", Reason::ViewOutdated),
+        (
+            vec![answer(vec![nfs(true)]), silence()],
+            "Unknown",
+            Reason::ViewOutdated,
+        ),
+        (Vec::new(), "Unknown", Reason::NotPolledYet),
+    ];
+    for (looks, status, reason) in cases {
+        let case = format!("{looks:?}");
+        assert_eq!(ready(looks), verdict(status, reason), "{case}");
+    }
+}
+
+#[test]
+fn a_look_that_failed_keeps_what_the_status_says_of_the_adapters() {
+    let mut world = looked_at(json!({}), [answer(vec![nfs(true)]), silence()]);
+    let spec = json!({"type": "ClusterIP", "clusterIPs": ["10.0.0.7"],
+        "ports": [{"name": "nfs", "port": 2049, "protocol": "TCP", "targetPort": 12049}]});
+    service(&mut world, AdapterKind::Nfs, spec);
+    let status = told(&world).unwrap();
+    let adapters = status.adapters.as_deref().unwrap();
+    let [nfs] = adapters else {
+        panic!("{adapters:?}");
+    };
+    assert!(nfs.enabled && nfs.healthy);
+    assert_eq!(nfs.service.as_ref().unwrap().port, 2049);
+    assert_eq!(nfs.addresses.as_deref().unwrap()[0].value, "10.0.0.7");
+    let authenticated = said(&status, ConditionType::Authenticated);
+    assert_eq!(authenticated, verdict("False", Reason::Unreachable));
+
+    // A process that starts anew has only the status.
+    let mut server = world.server.as_ref().clone();
+    let conditions = server.status.take().unwrap().conditions;
+    server.status = Some(DittoServerStatus {
+        conditions,
+        ..status.clone()
+    });
+    let mut anew = looked_at(json!({}), [silence()]);
+    anew.server = std::sync::Arc::new(server);
+    anew.live = world.live.clone();
+    assert_eq!(told(&anew).unwrap().adapters, status.adapters);
+}
+
+#[test]
+fn a_server_that_does_not_serve_is_not_judged() {
+    let mut world = looked_at(json!({}), []);
+    let mut server = world.server.as_ref().clone();
+    server.status = None;
+    world.server = std::sync::Arc::new(server);
+    let status = told(&world).unwrap();
+    for kind in ConditionType::OF_ADAPTER_CONTROLLER {
+        let expected = verdict("Unknown", Reason::ServerNotAvailable);
+        assert_eq!(said(&status, kind), expected);
+    }
+}
+
+#[test]
+fn a_new_spec_is_spoken_of_only_after_a_look_at_it() {
+    let mut world = looked_at(json!({}), [answer(vec![nfs(true)])]);
+    let first = told(&world).unwrap();
+    let mut server = world.server.as_ref().clone();
+    server.metadata.generation = Some(2);
+    let status = server.status.get_or_insert_default();
+    status.conditions.extend(first.conditions);
+    world.server = std::sync::Arc::new(server);
+    assert_eq!(told(&world), None);
+    world.memory.take(answer(vec![nfs(true)]), 2);
+    let second = told(&world).unwrap();
+    let ready = find(&second.conditions, ConditionType::AdaptersReady).unwrap();
+    assert_eq!(ready.observed_generation, Some(2));
+}
+
+#[test]
+fn a_late_address_is_reported_once_its_deadline_has_passed() {
+    let spec = json!({"adapterServices": {"type": "LoadBalancer", "addressDeadlineSeconds": 60}});
+    let mut world = looked_at(spec, [answer(vec![nfs(true)])]);
+    let live = json!({"type": "LoadBalancer",
+        "ports": [{"name": "nfs", "port": 2049, "protocol": "TCP", "targetPort": 12049}]});
+    service(&mut world, AdapterKind::Nfs, live);
+    let first = told(&world).unwrap();
+    let pending = said(&first, ConditionType::AddressesReady);
+    assert_eq!(pending, verdict("False", Reason::AddressPending));
+    let wait = addresses::wake(&world.server, Some(&first), now());
+    assert_eq!(wait, Some(std::time::Duration::from_secs(60)));
+
+    let mut server = world.server.as_ref().clone();
+    let status = server.status.get_or_insert_default();
+    status.conditions.extend(first.conditions);
+    for condition in &mut status.conditions {
+        condition.last_transition_time.0 = "2026-01-01T00:00:00Z".parse().unwrap();
+    }
+    world.server = std::sync::Arc::new(server);
+    assert_eq!(addresses::overdue(&world, now()), [AdapterKind::Nfs]);
+    let said_by_provider = "no address is left".to_owned();
+    world.complaints.insert(AdapterKind::Nfs, said_by_provider);
+    let late = told(&world).unwrap();
+    let pending = said(&late, ConditionType::AddressesReady);
+    assert_eq!(pending, verdict("False", Reason::ExternalIPPending));
+    let condition = find(&late.conditions, ConditionType::AddressesReady).unwrap();
+    assert!(condition.message.contains("no address is left"));
+}
