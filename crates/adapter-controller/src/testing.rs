@@ -38,7 +38,7 @@ pub(crate) fn looked_at(spec: Value, looks: impl IntoIterator<Item = Look>) -> O
     .unwrap();
     let mut memory = Memory::default();
     for look in looks {
-        memory.take(look, 1);
+        memory.take_due(look, 1);
     }
     let live = AdapterKind::ALL.map(|kind| (kind, Live::default()));
     Observed {

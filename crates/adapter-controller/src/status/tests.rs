@@ -145,7 +145,7 @@ fn a_new_spec_is_spoken_of_only_after_a_look_at_it() {
     status.conditions.extend(first.conditions);
     world.server = std::sync::Arc::new(server);
     assert_eq!(told(&world), None);
-    world.memory.take(answer(vec![nfs(true)]), 2);
+    world.memory.take_due(answer(vec![nfs(true)]), 2);
     let second = told(&world).unwrap();
     let ready = find(&second.conditions, ConditionType::AdaptersReady).unwrap();
     assert_eq!(ready.observed_generation, Some(2));
