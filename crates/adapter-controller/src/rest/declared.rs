@@ -70,16 +70,38 @@ impl Stuck {
     }
 }
 
+/// The ports of the server that adapters must not have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken<'a> {
+    /// What the server shall be.
+    spec: &'a DittoServerSpec,
+    /// Port of the API of the server that runs: it may not have been restarted for the spec yet.
+    running_api: Option<u16>,
+}
+
+impl<'a> Taken<'a> {
+    /// Of a server that shall be as `spec` says and is reached at `url`.
+    pub(super) fn of(spec: &'a DittoServerSpec, url: &str) -> Self {
+        let authority = url.split("://").nth(1).unwrap_or_default();
+        let authority = authority.split('/').next().unwrap_or_default();
+        let port = authority.rsplit(':').next().unwrap_or_default();
+        Taken {
+            spec,
+            running_api: port.parse().ok(),
+        }
+    }
+}
+
 /// Brings what `declared` says to the server whose adapters are `adapters`.
 pub(super) async fn push(
     client: &RestClient,
-    spec: &DittoServerSpec,
+    taken: Taken<'_>,
     declared: &Adapters,
     adapters: &[Adapter],
     stuck: &mut Stuck,
 ) -> Pushed {
     let mut pushed = Pushed::default();
-    rows(client, spec, declared, adapters, &mut pushed).await;
+    rows(client, taken, declared, adapters, &mut pushed).await;
     let Adapters { nfs, smb } = declared;
     let exists = |kind| adapters.iter().any(|row| kind_of(&row.kind) == Some(kind));
     if let Some(settings) = nfs.as_ref().and_then(|nfs| nfs.settings.as_ref())
@@ -154,7 +176,7 @@ enum Step {
 
 async fn rows(
     client: &RestClient,
-    spec: &DittoServerSpec,
+    taken: Taken<'_>,
     declared: &Adapters,
     adapters: &[Adapter],
     pushed: &mut Pushed,
@@ -176,7 +198,7 @@ async fn rows(
             if failed.contains(&kind) {
                 continue;
             }
-            let result = match step(spec, &rows, kind, Wish::of(declared, kind)) {
+            let result = match step(taken, &rows, kind, Wish::of(declared, kind)) {
                 Step::Nothing => continue,
                 Step::Wait(why) => {
                     if is_last {
@@ -219,7 +241,7 @@ async fn rows(
 /// Decides what to do about the adapter `kind`. The server takes every port and, with a bad one, does
 /// not start again (server contract, rule 11), so it is told only of good ones.
 fn step(
-    spec: &DittoServerSpec,
+    taken: Taken<'_>,
     rows: &BTreeMap<AdapterKind, Row>,
     kind: AdapterKind,
     wish: Wish,
@@ -253,8 +275,14 @@ fn step(
                 "adapters.{name}.port {port} is not sent to the server: it cannot listen below {LOWEST_PORT}."
             ));
         }
+        if after.enabled && taken.running_api == Some(port) && taken.spec.control_plane.port != port
+        {
+            return Step::Wait(format!(
+                "The adapter {name} is given port {port} once the server has been restarted for controlPlane.port: until then its API has it."
+            ));
+        }
         if after.enabled
-            && let Some(other) = listener(spec, rows, kind, port)
+            && let Some(other) = listener(taken, rows, kind, port)
         {
             return Step::Wait(format!(
                 "The adapter {name} is not given port {port}: {other} has it. Give one of them another port; to exchange two ports, go by a third one."
@@ -276,11 +304,12 @@ fn step(
 
 /// What else of the server listens on `port`.
 fn listener(
-    spec: &DittoServerSpec,
+    taken: Taken<'_>,
     rows: &BTreeMap<AdapterKind, Row>,
     kind: AdapterKind,
     port: u16,
 ) -> Option<String> {
+    let spec = taken.spec;
     if spec.control_plane.port == port {
         return Some("the API".to_owned());
     }
@@ -495,7 +524,21 @@ mod tests {
     }
 
     fn nfs(rows: &BTreeMap<AdapterKind, Row>, wish: Wish) -> Step {
-        step(&spec(json!({})), rows, AdapterKind::Nfs, wish)
+        nfs_of(
+            &spec(json!({})),
+            "http://files-api.media.svc:8080",
+            rows,
+            wish,
+        )
+    }
+
+    fn nfs_of(
+        spec: &DittoServerSpec,
+        url: &str,
+        rows: &BTreeMap<AdapterKind, Row>,
+        wish: Wish,
+    ) -> Step {
+        step(Taken::of(spec, url), rows, AdapterKind::Nfs, wish)
     }
 
     #[test]
@@ -517,12 +560,26 @@ mod tests {
             assert!(matches!(step, Step::Wait(_)), "{port}: {step:?}");
         }
         let metrics = spec(json!({"metrics": {"enabled": true}}));
-        let step = step(&metrics, &fresh, AdapterKind::Nfs, wish(None, Some(9090)));
+        let url = "http://files-api.media.svc:8080";
+        let step = nfs_of(&metrics, url, &fresh, wish(None, Some(9090)));
         assert!(matches!(step, Step::Wait(_)));
         assert!(matches!(
             nfs(&fresh, wish(None, Some(9090))),
             Step::Change(..)
         ));
+    }
+
+    #[test]
+    fn a_port_that_the_api_gives_up_is_sent_only_after_its_restart() {
+        let fresh = rows(on(12049), on(1445));
+        let moved = spec(json!({"controlPlane": {"port": 12060}}));
+        let at = |url: &str| nfs_of(&moved, url, &fresh, wish(None, Some(8080)));
+        let Step::Wait(why) = at("https://files-api.media.svc.cluster.local:8080") else {
+            panic!("NFS is moved to the port of the API");
+        };
+        assert!(why.contains("once the server has been restarted"), "{why}");
+        let restarted = at("https://files-api.media.svc.cluster.local:12060");
+        assert!(matches!(restarted, Step::Change(..)), "{restarted:?}");
     }
 
     #[test]

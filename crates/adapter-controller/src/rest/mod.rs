@@ -124,7 +124,7 @@ impl Session {
         if let Some(declared) = declared.filter(|_| target.may_write) {
             let pushed = declared::push(
                 &open.account,
-                &target.spec,
+                declared::Taken::of(&target.spec, &target.api.url),
                 declared,
                 &adapters,
                 &mut self.stuck,
