@@ -67,6 +67,16 @@ pub(crate) fn provisioned(spec: Value) -> Observed {
     world
 }
 
+/// Puts the adapter NFS at `port` into the status of the server of `world`.
+pub(crate) fn adapter(world: &mut Observed, port: u16, enabled: bool) {
+    let mut server = DittoServer::clone(&world.server);
+    let mut status = serde_json::to_value(server.status.unwrap_or_default()).unwrap();
+    status["adapters"] =
+        json!([{"type": "nfs", "enabled": enabled, "healthy": enabled, "listenPort": port}]);
+    server.status = serde_json::from_value(status).unwrap();
+    world.server = Arc::new(server);
+}
+
 /// Puts a Secret of the operator into `world`.
 pub(crate) fn secret(world: &mut Observed, name: &str, data: &[(&str, &str)]) {
     let labels = api_types::labels::standard("files", api_types::labels::Component::Credentials);

@@ -125,6 +125,15 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
     let mut failed = Vec::new();
     for seen in adapters.iter().filter(|seen| seen.enabled) {
         let name = seen.kind.as_str();
+        let spec = &visit.observed.server.spec;
+        if let Some(port) = seen.port
+            && let Some(field) = spec.listener_at(port)
+        {
+            failed.push(format!(
+                "The adapter {name} has port {port}, which {field} gives to another listener: the server might not start again. Give one of them another port before it is restarted."
+            ));
+            continue;
+        }
         match (&seen.serving, seen.port) {
             (_, None) => failed.push(format!(
                 "The server holds a number for {name} that is no port: give it a port from 1024 to 65535 before the server restarts, because it cannot start with this one."

@@ -180,3 +180,21 @@ fn a_late_address_is_reported_once_its_deadline_has_passed() {
     let condition = find(&late.conditions, ConditionType::AddressesReady).unwrap();
     assert!(condition.message.contains("no address is left"));
 }
+
+#[test]
+fn an_adapter_on_a_port_of_the_server_itself_is_named_with_the_field() {
+    let metrics = json!({"metrics": {"enabled": true, "port": 12049}});
+    for (spec, field) in [
+        (
+            json!({"controlPlane": {"port": 12049}}),
+            "controlPlane.port",
+        ),
+        (metrics, "metrics.port"),
+    ] {
+        let status = told(&looked_at(spec, [answer(vec![nfs(true)])])).unwrap();
+        let ready = find(&status.conditions, ConditionType::AdaptersReady).unwrap();
+        assert_eq!(ready.reason, Reason::AdapterUnhealthy.as_str());
+        assert!(ready.message.contains(field), "{}", ready.message);
+        assert!(ready.message.contains("might not start again"));
+    }
+}

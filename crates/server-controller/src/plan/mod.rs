@@ -201,6 +201,11 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
         monitor: monitoring::monitor(observed, instance),
         rule: monitoring::rule(observed, instance),
     };
+    let wishes = if validated.has_port_conflict() {
+        reachable(wishes, observed)
+    } else {
+        wishes
+    };
     Ok(Plan {
         make: Vec::new(),
         children: only_ours(wishes, ours),
@@ -213,6 +218,21 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
         deletion: None,
         paused: false,
     })
+}
+
+/// The wishes while the running pod must be mended before it may be replaced: what leads to its
+/// ports, and admits to them, stays as it is.
+fn reachable(wishes: Wishes, observed: &Observed) -> Wishes {
+    fn kept<T>(wish: Wish<T>, is_live: bool) -> Wish<T> {
+        if is_live { Wish::Leave } else { wish }
+    }
+    let live = &observed.live;
+    Children {
+        api: kept(wishes.api, live.api.is_some()),
+        metrics: kept(wishes.metrics, live.metrics.is_some()),
+        policy: kept(wishes.policy, live.policy.is_some()),
+        ..wishes
+    }
 }
 
 /// Whether `server` carries our finalizer.
