@@ -35,6 +35,8 @@ pub struct Observed {
     pub memory: Memory,
     /// The children of each adapter.
     pub live: BTreeMap<AdapterKind, Live>,
+    /// Whether the server-controller's policy exists that admits nobody to the adapters.
+    pub isolated: bool,
     /// What was last said of a load balancer that has had no address for too long.
     pub complaints: BTreeMap<AdapterKind, String>,
 }
@@ -67,10 +69,12 @@ pub async fn observe(
 ) -> Result<Observed, ObserveError> {
     let namespace = server.namespace().unwrap_or_default();
     let name = server.name_any();
+    let baseline = names::baseline_policy(&name);
     let mut observed = Observed {
         server,
         memory,
         live: BTreeMap::new(),
+        isolated: watches.policies.cached(&namespace, &baseline).is_some(),
         complaints: BTreeMap::new(),
     };
     let untouched =

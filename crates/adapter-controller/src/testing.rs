@@ -45,6 +45,7 @@ pub(crate) fn looked_at(spec: Value, looks: impl IntoIterator<Item = Look>) -> O
         server: Arc::new(server),
         memory,
         live: BTreeMap::from(live),
+        isolated: true,
         complaints: BTreeMap::new(),
     }
 }

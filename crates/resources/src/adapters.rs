@@ -110,15 +110,17 @@ pub fn adapter_service(instance: &Instance<'_>, target: &AdapterTarget) -> Optio
     Some(service)
 }
 
-/// The policy that lets clients reach an adapter; `None` where the spec wants none.
+/// The policy that lets clients reach an adapter; `None` where the spec wants none. `isolated` says
+/// whether the baseline policy exists: while it does, clients need this one whatever the spec says.
 pub fn adapter_policy(
     instance: &Instance<'_>,
     kind: AdapterKind,
     listen_port: u16,
+    isolated: bool,
 ) -> Option<NetworkPolicy> {
     let settings = &instance.spec.network_policy;
     let wish = Wish::of(&instance.spec.adapter_services, kind);
-    if wish.disabled || !settings.enabled {
+    if wish.disabled || !(settings.enabled || isolated) {
         return None;
     }
     // Only then does the pod see the client's address; else it sees that of a node.
@@ -388,7 +390,8 @@ mod tests {
     fn the_policy_follows_the_port_and_the_peers() {
         let made = |spec: Value| {
             let server = server(spec);
-            let policy = adapter_policy(&Instance::of(&server).unwrap(), AdapterKind::Nfs, 12049);
+            let instance = Instance::of(&server).unwrap();
+            let policy = adapter_policy(&instance, AdapterKind::Nfs, 12049, false);
             policy.map(|policy| serde_json::to_value(policy.spec.unwrap().ingress).unwrap())
         };
         let port = json!([{"port": 12049, "protocol": "TCP"}]);

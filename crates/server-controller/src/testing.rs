@@ -42,6 +42,7 @@ pub(crate) fn empty(spec: Value) -> Observed {
         server: Arc::new(server),
         live: resources::Children::default(),
         served: crate::observe::Served::default(),
+        admitted: std::collections::BTreeSet::new(),
         claims: BTreeMap::new(),
         pod: None,
         orphaned_template: None,

@@ -145,7 +145,7 @@ fn wishes(
     Ok(Wishes {
         service: wish(wanted, service, instance),
         policy: wish(
-            resources::adapter_policy(instance, kind, listen_port),
+            resources::adapter_policy(instance, kind, listen_port, observed.isolated),
             policy,
             instance,
         ),

@@ -191,3 +191,24 @@ fn a_disabled_override_removes_at_once_and_a_paused_server_nothing() {
     world.server = std::sync::Arc::new(server);
     assert_eq!(wished(&world).service, Wish::Leave);
 }
+
+#[test]
+fn a_policy_that_is_not_wanted_any_more_stays_while_the_baseline_isolates_the_pod() {
+    let spec = json!({"networkPolicy": {"enabled": false}});
+    let moved = Seen {
+        port: Some(2050),
+        ..nfs(true)
+    };
+    let mut world = looked_at(spec, [answer(vec![moved])]);
+    service(&mut world, NFS, live());
+    let instance = resources::Instance::of(&world.server).unwrap();
+    let policy = resources::adapter_policy(&instance, NFS, 12049, true).unwrap();
+    world.live.get_mut(&NFS).unwrap().policy = Some(std::sync::Arc::new(policy));
+    let Wish::Apply(policy) = wished(&world).policy else {
+        panic!("clients would be cut off");
+    };
+    let text = serde_json::to_string(&policy.spec).unwrap();
+    assert!(text.contains("2050"), "it follows the adapter: {text}");
+    world.isolated = false;
+    assert_eq!(wished(&world).policy, Wish::Remove);
+}

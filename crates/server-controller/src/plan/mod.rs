@@ -12,7 +12,7 @@ mod tests;
 
 use api_types::DittoServer;
 use api_types::annotations;
-use api_types::v1alpha1::Retention;
+use api_types::v1alpha1::{AdapterKind, Retention};
 use controller_runtime::apply::extract;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service};
@@ -195,6 +195,7 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
         stateful_set: stateful_set.map_or(Wish::Leave, |set| Wish::Apply(Box::new(set))),
         budget: Wish::Apply(Box::new(resources::disruption_budget(instance))),
         policy: match resources::baseline_policy(instance) {
+            Some(_) if observed.live.policy.is_none() && shuts_clients_out(observed) => Wish::Leave,
             Some(policy) => Wish::Apply(Box::new(policy)),
             None => unwanted(observed.live.policy.as_deref(), instance),
         },
@@ -233,6 +234,23 @@ fn reachable(wishes: Wishes, observed: &Observed) -> Wishes {
         policy: kept(wishes.policy, live.policy.is_some()),
         ..wishes
     }
+}
+
+/// Whether a new baseline policy would cut clients of an adapter off, because the policy of the
+/// adapter-controller that admits them is not there yet.
+fn shuts_clients_out(observed: &Observed) -> bool {
+    let server = &observed.server;
+    let adapters = server.status.iter().flat_map(|status| &status.adapters);
+    adapters
+        .flatten()
+        .filter(|adapter| adapter.enabled)
+        .filter_map(|adapter| AdapterKind::parse(&adapter.kind))
+        .any(|kind| {
+            let mut overrides = server.spec.adapter_services.overrides.iter();
+            let withdrawn =
+                overrides.any(|other| other.adapter == kind && other.disabled == Some(true));
+            !withdrawn && !observed.admitted.contains(&kind)
+        })
 }
 
 /// Whether `server` carries our finalizer.

@@ -324,3 +324,23 @@ fn a_port_that_an_adapter_has_is_not_rolled_out_and_the_running_api_stays_reacha
     let url = crate::testing::reported(&world).api.unwrap().url;
     assert!(url.ends_with(":12049"), "{url}");
 }
+
+#[test]
+fn the_policy_isolates_the_pod_only_once_clients_of_its_adapters_are_admitted() {
+    let mut world = provisioned(json!({}));
+    crate::testing::adapter(&mut world, 12049, true);
+    assert_eq!(planned(&world).children.policy, Wish::Leave);
+    let mut admitted = world.clone();
+    admitted.admitted.insert(AdapterKind::Nfs);
+    assert!(matches!(planned(&admitted).children.policy, Wish::Apply(_)));
+    crate::testing::adapter(&mut world, 12049, false);
+    let Wish::Apply(policy) = planned(&world).children.policy else {
+        panic!("no client needs an adapter that is off")
+    };
+    world.live.policy = Some(Arc::from(policy));
+    crate::testing::adapter(&mut world, 12049, true);
+    assert!(
+        matches!(planned(&world).children.policy, Wish::Apply(_)),
+        "one that exists is kept as it shall be"
+    );
+}
