@@ -50,6 +50,14 @@ pub(crate) fn looked_at(spec: Value, looks: impl IntoIterator<Item = Look>) -> O
     }
 }
 
+/// Stops all writes in `world`.
+pub(crate) fn pause(world: &mut Observed) {
+    let mut server = world.server.as_ref().clone();
+    let paused = [("dittofs.io/paused".to_owned(), "true".to_owned())];
+    server.metadata.annotations = Some(paused.into());
+    world.server = Arc::new(server);
+}
+
 /// The plan for `world`.
 pub(crate) fn planned(world: &Observed) -> Plan {
     plan(world, &Instance::of(&world.server).unwrap()).unwrap()

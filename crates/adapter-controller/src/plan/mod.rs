@@ -46,6 +46,8 @@ pub struct Plan {
     pub adapters: BTreeMap<AdapterKind, Wishes>,
     /// Writes are stopped by annotation; everything above is then left.
     pub paused: bool,
+    /// Kind and name of the children that would be made if writes were not stopped.
+    pub withheld: Vec<String>,
 }
 
 /// How an adapter stands, apart from what exists.
@@ -85,19 +87,41 @@ pub fn plan(observed: &Observed, instance: &Instance<'_>) -> Result<Plan, serde_
     let paused = is_paused(&observed.server);
     let leaving = observed.server.metadata.deletion_timestamp.is_some();
     let mut adapters = BTreeMap::new();
+    let mut withheld = Vec::new();
     for kind in AdapterKind::ALL {
         let live = observed.live.get(&kind).cloned().unwrap_or_default();
-        let wishes = if paused || leaving {
-            Wishes {
-                service: Wish::Leave,
-                policy: Wish::Leave,
-            }
+        let untouched = Wishes {
+            service: Wish::Leave,
+            policy: Wish::Leave,
+        };
+        let wishes = if leaving {
+            untouched
+        } else if paused {
+            let wishes = wishes(observed, instance, kind, &live)?;
+            withheld.extend(missing(&wishes.service, live.service.is_some()));
+            withheld.extend(missing(&wishes.policy, live.policy.is_some()));
+            untouched
         } else {
             wishes(observed, instance, kind, &live)?
         };
         adapters.insert(kind, wishes);
     }
-    Ok(Plan { adapters, paused })
+    Ok(Plan {
+        adapters,
+        paused,
+        withheld,
+    })
+}
+
+/// Kind and name of an object that shall be and is not.
+fn missing<K: Resource<DynamicType = ()>>(wish: &Wish<K>, is_live: bool) -> Option<String> {
+    match wish {
+        Wish::Apply(wanted) if !is_live => {
+            let name = wanted.meta().name.as_deref()?;
+            Some(format!("{} {name}", K::kind(&())))
+        }
+        _ => None,
+    }
 }
 
 fn wishes(

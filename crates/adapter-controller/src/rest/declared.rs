@@ -4,17 +4,13 @@
 use std::collections::BTreeMap;
 
 use adapter_client::{
-    Adapter, AdapterChange, AdapterSettings, Client as RestClient, Error, Milliseconds, NewAdapter,
-    NfsSettings as LiveNfs, NfsSettingsPatch, Seconds, SmbSettings as LiveSmb, SmbSettingsPatch,
-    WriteMode,
+    Adapter, AdapterChange, AdapterSettings, Client as RestClient, Error, NewAdapter,
+    NfsSettings as LiveNfs, SmbSettings as LiveSmb, WriteMode,
 };
-use api_types::v1alpha1::{
-    AdapterKind, Adapters, DittoServerSpec, NfsAdapter, NfsSettings, OperationName, SmbAdapter,
-    SmbSettings,
-};
-use serde::Serialize;
+use api_types::v1alpha1::{AdapterKind, Adapters, DittoServerSpec, NfsAdapter, SmbAdapter};
 use serde_json::Value;
 
+use super::settings::{differing, json, nfs_patch, smb_patch};
 use super::{kind_of, type_of};
 
 /// Lowest port that the server, which does not run as root, can listen on.
@@ -89,6 +85,53 @@ impl<'a> Taken<'a> {
             spec,
             running_api: port.parse().ok(),
         }
+    }
+}
+
+/// What of `declared` the server whose adapters are `adapters` does not have, for people. Writes nothing.
+pub(super) async fn differences(
+    client: &RestClient,
+    declared: &Adapters,
+    adapters: &[Adapter],
+) -> Vec<String> {
+    let rows = live_rows(adapters);
+    let mut said: Vec<String> = AdapterKind::ALL
+        .into_iter()
+        .filter(|kind| differs(rows.get(kind).copied(), Wish::of(declared, *kind)))
+        .map(|kind| format!("adapters.{} (enabled and port) differs.", kind.as_str()))
+        .collect();
+    let Adapters { nfs, smb } = declared;
+    if let Some(settings) = nfs.as_ref().and_then(|nfs| nfs.settings.as_ref()) {
+        said.extend(compare::<LiveNfs>(client, AdapterKind::Nfs, &nfs_patch(settings)).await);
+    }
+    if let Some(settings) = smb.as_ref().and_then(|smb| smb.settings.as_ref()) {
+        said.extend(compare::<LiveSmb>(client, AdapterKind::Smb, &smb_patch(settings)).await);
+    }
+    said
+}
+
+/// Whether an adapter is another one than it shall be. One that is gone is, when it shall be on.
+fn differs(row: Option<Row>, wish: Wish) -> bool {
+    let Some(row) = row else {
+        return wish.enabled == Some(true);
+    };
+    wish.enabled.is_some_and(|enabled| enabled != row.enabled)
+        || (wish.port.is_some() && wish.port != row.port)
+}
+
+/// Which settings of a protocol differ, or why that cannot be told.
+async fn compare<S: AdapterSettings>(
+    client: &RestClient,
+    kind: AdapterKind,
+    wanted: &S::Patch,
+) -> Option<String> {
+    let what = format!("adapters.{}.settings", kind.as_str());
+    match client.adapters().settings::<S>().await {
+        Ok(live) => {
+            let fields = differing(&json(wanted), &json(&live));
+            (!fields.is_empty()).then(|| format!("{what} differ: {}.", fields.join(", ")))
+        }
+        Err(error) => Some(format!("{what} cannot be compared: {error}.")),
     }
 }
 
@@ -174,6 +217,17 @@ enum Step {
     Wait(String),
 }
 
+fn live_rows(adapters: &[Adapter]) -> BTreeMap<AdapterKind, Row> {
+    let rows = adapters.iter().filter_map(|adapter| {
+        let row = Row {
+            enabled: adapter.enabled,
+            port: adapter.port.number(),
+        };
+        Some((kind_of(&adapter.kind)?, row))
+    });
+    rows.collect()
+}
+
 async fn rows(
     client: &RestClient,
     taken: Taken<'_>,
@@ -181,16 +235,7 @@ async fn rows(
     adapters: &[Adapter],
     pushed: &mut Pushed,
 ) {
-    let mut rows: BTreeMap<AdapterKind, Row> = adapters
-        .iter()
-        .filter_map(|adapter| {
-            let row = Row {
-                enabled: adapter.enabled,
-                port: adapter.port.number(),
-            };
-            Some((kind_of(&adapter.kind)?, row))
-        })
-        .collect();
+    let mut rows = live_rows(adapters);
     let mut failed = Vec::new();
     // A port that one adapter gives up in the first round is free for the other in the second.
     for is_last in [false, true] {
@@ -382,117 +427,11 @@ async fn settle<S: AdapterSettings>(
     Some(message)
 }
 
-fn json<T: Serialize>(value: &T) -> Value {
-    // Numbers, texts and lists of texts.
-    serde_json::to_value(value).unwrap_or_default()
-}
-
-/// The fields that are wanted and have another value. The order of a list means nothing.
-fn differing(wanted: &Value, live: &Value) -> Vec<String> {
-    let sorted = |value: &Value| match value {
-        Value::Array(items) => {
-            let mut items: Vec<String> = items.iter().map(Value::to_string).collect();
-            items.sort();
-            items.dedup();
-            Value::from(items)
-        }
-        other => other.clone(),
-    };
-    let fields = wanted.as_object().into_iter().flatten();
-    fields
-        .filter(|(name, value)| sorted(value) != sorted(&live[name.as_str()]))
-        .map(|(name, _)| name.clone())
-        .collect()
-}
-
 fn refused(kind: AdapterKind, what: &str, error: &Error) -> String {
     format!(
         "The server did not take adapters.{} ({what}): {error}.",
         kind.as_str()
     )
-}
-
-fn nfs_patch(settings: &NfsSettings) -> NfsSettingsPatch {
-    let NfsSettings {
-        min_version,
-        max_version,
-        lease_time,
-        grace_period,
-        delegation_recall_timeout,
-        callback_timeout,
-        lease_break_timeout,
-        max_connections,
-        max_clients,
-        max_compound_ops,
-        max_read_size,
-        max_write_size,
-        preferred_transfer_size,
-        delegations_enabled,
-        max_delegations,
-        dir_deleg_batch_window_ms,
-        blocked_operations,
-    } = settings;
-    NfsSettingsPatch {
-        min_version: min_version.as_ref().and_then(text),
-        max_version: max_version.as_ref().and_then(text),
-        lease_time: seconds(*lease_time),
-        grace_period: seconds(*grace_period),
-        delegation_recall_timeout: seconds(*delegation_recall_timeout),
-        callback_timeout: seconds(*callback_timeout),
-        lease_break_timeout: seconds(*lease_break_timeout),
-        max_connections: *max_connections,
-        max_clients: *max_clients,
-        max_compound_ops: *max_compound_ops,
-        max_read_size: *max_read_size,
-        max_write_size: *max_write_size,
-        preferred_transfer_size: *preferred_transfer_size,
-        delegations_enabled: *delegations_enabled,
-        max_delegations: *max_delegations,
-        dir_deleg_batch_window_ms: dir_deleg_batch_window_ms
-            .map(|window| Milliseconds(u64::from(window))),
-        blocked_operations: names(blocked_operations.as_deref()),
-        ..NfsSettingsPatch::default()
-    }
-}
-
-fn smb_patch(settings: &SmbSettings) -> SmbSettingsPatch {
-    let SmbSettings {
-        min_dialect,
-        max_dialect,
-        session_timeout,
-        oplock_break_timeout,
-        max_connections,
-        max_sessions,
-        signing,
-        directory_leasing_enabled,
-        blocked_operations,
-    } = settings;
-    SmbSettingsPatch {
-        min_dialect: min_dialect.as_ref().and_then(text),
-        max_dialect: max_dialect.as_ref().and_then(text),
-        session_timeout: seconds(*session_timeout),
-        oplock_break_timeout: seconds(*oplock_break_timeout),
-        max_connections: *max_connections,
-        max_sessions: *max_sessions,
-        signing: signing.as_ref().and_then(text),
-        directory_leasing_enabled: *directory_leasing_enabled,
-        blocked_operations: names(blocked_operations.as_deref()),
-        ..SmbSettingsPatch::default()
-    }
-}
-
-/// The server's spelling of a value, which is also that of the spec.
-fn text<T: Serialize>(value: &T) -> Option<String> {
-    json(value).as_str().map(str::to_owned)
-}
-
-fn seconds(seconds: Option<u32>) -> Option<Seconds> {
-    seconds.map(|seconds| Seconds(u64::from(seconds)))
-}
-
-fn names(operations: Option<&[OperationName]>) -> Option<Vec<String>> {
-    let operations = operations?.iter();
-    Some(operations.map(|operation| operation.0.clone()).collect())
 }
 
 #[cfg(test)]
@@ -553,6 +492,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_declared_is_compared_with_what_is() {
+        assert!(!differs(on(12049), wish(None, None)));
+        assert!(!differs(on(12049), wish(Some(true), Some(12049))));
+        assert!(differs(on(12049), wish(Some(false), None)));
+        assert!(differs(on(12049), wish(None, Some(2049))));
+        assert!(differs(None, wish(Some(true), None)));
+        assert!(!differs(None, wish(None, Some(2049))));
+    }
+
+    #[test]
     fn a_port_that_something_else_has_is_never_sent() {
         let fresh = rows(on(12049), on(1445));
         for port in [1445, 8080, 111] {
@@ -604,14 +553,5 @@ mod tests {
             panic!("it is not made");
         };
         assert_eq!(row.port, Some(12049));
-    }
-
-    #[test]
-    fn the_order_of_operations_is_no_difference() {
-        let wanted = json!({"blocked_operations": ["B", "A"], "lease_time": 60});
-        let live = json!({"blocked_operations": ["A", "B"], "lease_time": 60, "version": 7});
-        assert!(differing(&wanted, &live).is_empty());
-        let other = json!({"blocked_operations": ["A"], "lease_time": 60});
-        assert_eq!(differing(&wanted, &other), ["blocked_operations"]);
     }
 }

@@ -5,6 +5,7 @@ mod declared;
 mod predecessor;
 mod reach;
 mod secrets;
+mod settings;
 mod trouble;
 
 use adapter_client::{Adapter, AdapterType, Client as RestClient, Role};
@@ -121,7 +122,9 @@ impl Session {
         };
         let mut adapters = account::list(&self.tools, target, &mut open, &role).await?;
         let mut not_applied = Vec::new();
-        if let Some(declared) = declared.filter(|_| target.may_write) {
+        if let Some(declared) = declared.filter(|_| !target.may_write) {
+            not_applied = declared::differences(&open.account, declared, &adapters).await;
+        } else if let Some(declared) = declared {
             let pushed = declared::push(
                 &open.account,
                 declared::Taken::of(&target.spec, &target.api.url),

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Service;
 
 use super::{Visit, obstacle};
 use crate::known::{known, last_status};
+use crate::plan::Plan;
 use crate::poll::{Found, Memory, Serving};
 
 /// What the status says of one adapter; `None` when there is nothing to say.
@@ -94,6 +95,13 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
     if let Some((reason, message)) = obstacle(visit) {
         return (Status::False, reason, message);
     }
+    let Plan {
+        paused, withheld, ..
+    } = visit.plan;
+    if *paused && !withheld.is_empty() {
+        let missing = format!("Missing: {}.", withheld.join(", "));
+        return (Status::False, Reason::Paused, stopped(&missing));
+    }
     let Memory { found, trouble, .. } = &visit.observed.memory;
     if trouble.is_some() {
         return (
@@ -115,11 +123,12 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
         );
     };
     if !not_applied.is_empty() {
-        return (
-            Status::False,
-            Reason::SettingsNotApplied,
-            not_applied.join(" "),
-        );
+        let said = not_applied.join(" ");
+        return if *paused {
+            (Status::False, Reason::Paused, stopped(&said))
+        } else {
+            (Status::False, Reason::SettingsNotApplied, said)
+        };
     }
     let mut starting = Vec::new();
     let mut failed = Vec::new();
@@ -169,6 +178,13 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
             "No adapter is enabled: the server serves no clients.".to_owned(),
         )
     }
+}
+
+/// That writes are stopped, and what is kept from being as it shall be.
+fn stopped(what: &str) -> String {
+    format!(
+        "Writes are stopped by the annotation dittofs.io/paused: remove it to have this mended. {what}"
+    )
 }
 
 fn quoted(said: &str) -> String {

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::poll::memory_tests::{answer, nfs, silence};
 use crate::poll::{Found, Look, Seen, Serving};
-use crate::testing::{looked_at, planned, service};
+use crate::testing::{looked_at, pause, planned, service};
 
 fn now() -> Timestamp {
     "2026-01-01T01:00:00Z".parse().unwrap()
@@ -197,4 +197,35 @@ fn an_adapter_on_a_port_of_the_server_itself_is_named_with_the_field() {
         assert!(ready.message.contains(field), "{}", ready.message);
         assert!(ready.message.contains("might not start again"));
     }
+}
+
+#[test]
+fn a_paused_server_is_not_ready_while_something_is_to_be_done() {
+    let ready = |world: &Observed| {
+        let status = told(world).unwrap();
+        let ready = find(&status.conditions, ConditionType::AdaptersReady).unwrap();
+        (ready.reason.clone(), ready.message.clone())
+    };
+    let spec = json!({"networkPolicy": {"enabled": false}});
+    let mut world = looked_at(spec.clone(), [answer(vec![nfs(true)])]);
+    world.isolated = false;
+    pause(&mut world);
+    let (reason, message) = ready(&world);
+    assert_eq!(reason, Reason::Paused.as_str());
+    assert!(message.contains("Service files-adapter-nfs"), "{message}");
+
+    let live = json!({"type": "ClusterIP",
+        "ports": [{"name": "nfs", "port": 2049, "protocol": "TCP", "targetPort": 12049}]});
+    service(&mut world, AdapterKind::Nfs, live);
+    assert_eq!(ready(&world).0, Reason::AdaptersHealthy.as_str());
+
+    let differs = Ok(Found {
+        adapters: vec![nfs(true)],
+        not_applied: vec!["adapters.nfs (enabled and port) differs.".to_owned()],
+        pushed: Vec::new(),
+    });
+    world.memory.take_due(differs, 1);
+    let (reason, message) = ready(&world);
+    assert_eq!(reason, Reason::Paused.as_str());
+    assert!(message.contains("adapters.nfs"), "{message}");
 }
