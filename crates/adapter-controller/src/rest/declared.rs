@@ -315,7 +315,9 @@ fn step(
     }
     let name = kind.as_str();
     if let Some(port) = after.port {
-        if port < LOWEST_PORT {
+        // What the server has and nobody declares is not ours to judge.
+        let is_sent = before.is_none_or(|before| before.port != after.port);
+        if is_sent && port < LOWEST_PORT {
             return Step::Wait(format!(
                 "adapters.{name}.port {port} is not sent to the server: it cannot listen below {LOWEST_PORT}."
             ));
@@ -516,6 +518,23 @@ mod tests {
             nfs(&fresh, wish(None, Some(9090))),
             Step::Change(..)
         ));
+    }
+
+    #[test]
+    fn an_adapter_on_a_low_port_can_be_switched_off_and_on() {
+        let low = |enabled| {
+            let port = Some(1023);
+            rows(Some(Row { enabled, port }), None)
+        };
+        for enabled in [true, false] {
+            let step = nfs(&low(!enabled), wish(Some(enabled), None));
+            let Step::Change(_, change) = step else {
+                panic!("{step:?}");
+            };
+            assert_eq!((change.enabled, change.port), (Some(enabled), None));
+        }
+        let step = nfs(&low(true), wish(None, Some(1022)));
+        assert!(matches!(step, Step::Wait(_)), "{step:?}");
     }
 
     #[test]
