@@ -303,3 +303,5 @@ fn random() -> f64 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::target;
