@@ -12,10 +12,15 @@ fn now() -> Timestamp {
 
 /// The status after a visit that had nothing to write.
 fn told(world: &Observed) -> Option<DittoServerStatus> {
+    told_after(world, Vec::new())
+}
+
+/// The status after a visit with these failures.
+fn told_after(world: &Observed, failures: Vec<ApplyError>) -> Option<DittoServerStatus> {
     let plan = planned(world);
     let applied = Applied {
         live: world.live.clone(),
-        failures: Vec::new(),
+        failures,
     };
     let visit = Visit {
         observed: world,
@@ -228,4 +233,23 @@ fn a_paused_server_is_not_ready_while_something_is_to_be_done() {
     let (reason, message) = ready(&world);
     assert_eq!(reason, Reason::Paused.as_str());
     assert!(message.contains("adapters.nfs"), "{message}");
+}
+
+#[test]
+fn a_refused_child_is_told_with_the_words_of_the_api_server() {
+    let status = kube::core::Status::failure("exceeded quota: services", "Forbidden");
+    let failure = ApplyError::Api {
+        kind: "Service".to_owned(),
+        name: "files-adapter-nfs".to_owned(),
+        source: kube::Error::Api(status.with_code(403).boxed()),
+    };
+    let world = looked_at(json!({}), [answer(vec![nfs(true)])]);
+    let status = told_after(&world, vec![failure]).unwrap();
+    let ready = find(&status.conditions, ConditionType::AdaptersReady).unwrap();
+    assert_eq!(ready.reason, Reason::ChildRefused.as_str());
+    assert!(
+        ready.message.contains("exceeded quota"),
+        "{}",
+        ready.message
+    );
 }
