@@ -19,7 +19,7 @@ use resources::Instance;
 
 use crate::MANAGER;
 use crate::apply;
-use crate::known::{available_since, is_paused, is_taken_over};
+use crate::known::{available_since, has_own_services, is_paused, is_taken_over};
 use crate::observe;
 use crate::plan::{self, Plan, Wish, Wishes};
 use crate::poll::{Pace, Pollers, Target};
@@ -214,11 +214,7 @@ impl AdapterController {
                     polls: server.spec.adapter_discovery.remove_after_polls,
                     spec: Box::new(server.spec.clone()),
                     may_write: !is_paused(server),
-                    leave_behind: is_taken_over(server)
-                        && server
-                            .status
-                            .as_ref()
-                            .is_some_and(|status| status.adapters.is_some()),
+                    leave_behind: is_taken_over(server) && has_own_services(server),
                 },
             ),
             _ => self.pollers.leave(key),

@@ -11,7 +11,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use crate::known::is_paused;
+use crate::known::{has_own_services, is_paused, is_taken_over};
 use crate::plan::{Stand, stand};
 use crate::poll::Memory;
 use crate::status::addresses;
@@ -80,12 +80,7 @@ pub async fn observe(
     let untouched =
         is_paused(&observed.server) || observed.server.metadata.deletion_timestamp.is_some();
     // What the Go operator made carries none of our labels, so no store has it.
-    let inherited = crate::known::is_taken_over(&observed.server)
-        && observed
-            .server
-            .status
-            .as_ref()
-            .is_none_or(|status| status.adapters.is_none());
+    let inherited = is_taken_over(&observed.server) && !has_own_services(&observed.server);
     for kind in AdapterKind::ALL {
         let child = names::adapter(&name, kind);
         let needed = matches!(stand(&observed, kind), Stand::Serve(_)) || inherited;

@@ -20,14 +20,11 @@ pub(super) fn adapter(visit: Visit<'_>, kind: AdapterKind) -> Option<AdapterStat
         .get(&kind)
         .and_then(|live| live.service.as_deref());
     let is_told = observed.memory.found.is_none() || observed.memory.seen(kind).is_some();
-    if service.is_none() && (known.is_none() || !is_told) {
+    // Before anything is known of it, also of one whose Service is inherited, nothing is said.
+    let known = known?;
+    if service.is_none() && !is_told {
         return None;
     }
-    let known = known.unwrap_or(crate::known::Known {
-        enabled: false,
-        healthy: false,
-        port: None,
-    });
     Some(AdapterStatus {
         kind: kind.as_str().to_owned(),
         enabled: known.enabled,
