@@ -130,7 +130,7 @@ impl Reconcile for AdapterController {
             return Err(failure.into());
         }
         let again = [
-            addresses::wake(&owner, status.as_ref(), now),
+            addresses::wake(&observed, &applied.live, status.as_ref(), now),
             is_in_the_way(&plan).then_some(NAME_CONFLICT_POLL),
         ];
         let again = again.into_iter().flatten().min();

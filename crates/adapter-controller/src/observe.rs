@@ -39,6 +39,8 @@ pub struct Observed {
     pub isolated: bool,
     /// What was last said of a load balancer that has had no address for too long.
     pub complaints: BTreeMap<AdapterKind, String>,
+    /// Whether that could not be asked: what was said before stands.
+    pub unasked: bool,
 }
 
 /// Something could not be read; nothing may be concluded.
@@ -59,7 +61,7 @@ fn failed(what: impl Into<String>) -> impl FnOnce(kube::Error) -> ObserveError {
 /// by its name, so that somebody else's is seen.
 ///
 /// # Errors
-/// When a child or an event cannot be read.
+/// When a child cannot be read.
 pub async fn observe(
     client: &Client,
     watches: &Watches,
@@ -76,6 +78,7 @@ pub async fn observe(
         live: BTreeMap::new(),
         isolated: watches.policies.cached(&namespace, &baseline).is_some(),
         complaints: BTreeMap::new(),
+        unasked: false,
     };
     let untouched =
         is_paused(&observed.server) || observed.server.metadata.deletion_timestamp.is_some();
@@ -104,10 +107,14 @@ pub async fn observe(
     for kind in addresses::overdue(&observed, now) {
         let service = observed.live[&kind].service.clone();
         if let Some(service) = service {
-            let complaint = complaint(client, &namespace, &service).await?;
-            observed
-                .complaints
-                .extend(complaint.map(|said| (kind, said)));
+            match complaint(client, &namespace, &service).await {
+                Ok(said) => observed.complaints.extend(said.map(|said| (kind, said))),
+                // The quote is a help for people, and nothing to stop for.
+                Err(error) => {
+                    tracing::debug!(%error, "the Service's events cannot be read");
+                    observed.unasked = true;
+                }
+            }
         }
     }
     Ok(observed)
@@ -118,14 +125,11 @@ async fn complaint(
     client: &Client,
     namespace: &str,
     service: &Service,
-) -> Result<Option<String>, ObserveError> {
+) -> Result<Option<String>, kube::Error> {
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     let uid = service.uid().unwrap_or_default();
     let about = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
-    let events = api
-        .list(&about)
-        .await
-        .map_err(failed("the Service's events"))?;
+    let events = api.list(&about).await?;
     let last = events.items.into_iter().max_by_key(|event| {
         let last = event.last_timestamp.as_ref().map(|time| time.0);
         let series = event.event_time.as_ref().map(|time| time.0);

@@ -47,6 +47,7 @@ pub(crate) fn looked_at(spec: Value, looks: impl IntoIterator<Item = Look>) -> O
         live: BTreeMap::from(live),
         isolated: true,
         complaints: BTreeMap::new(),
+        unasked: false,
     }
 }
 

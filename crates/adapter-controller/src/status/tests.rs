@@ -166,7 +166,7 @@ fn a_late_address_is_reported_once_its_deadline_has_passed() {
     let first = told(&world).unwrap();
     let pending = said(&first, ConditionType::AddressesReady);
     assert_eq!(pending, verdict("False", Reason::AddressPending));
-    let wait = addresses::wake(&world.server, Some(&first), now());
+    let wait = addresses::wake(&world, &world.live, Some(&first), now());
     assert_eq!(wait, Some(std::time::Duration::from_secs(60)));
 
     let mut server = world.server.as_ref().clone();
@@ -252,4 +252,84 @@ fn a_refused_child_is_told_with_the_words_of_the_api_server() {
         "{}",
         ready.message
     );
+}
+
+fn balancer(port: i32) -> serde_json::Value {
+    json!({"type": "LoadBalancer",
+        "ports": [{"name": "nfs", "port": port, "protocol": "TCP", "targetPort": 12049}]})
+}
+
+/// `world` whose status says since half an hour that an address is missing.
+fn long_pending(world: &mut Observed, message: &str) {
+    let mut server = world.server.as_ref().clone();
+    let condition = json!({"type": "AddressesReady", "status": "False",
+        "reason": "ExternalIPPending", "message": message,
+        "lastTransitionTime": "2026-01-01T00:30:00Z"});
+    let status = server.status.get_or_insert_default();
+    status
+        .conditions
+        .push(serde_json::from_value(condition).unwrap());
+    world.server = std::sync::Arc::new(server);
+}
+
+#[test]
+fn a_load_balancer_that_is_asked_for_and_not_there_is_waited_for() {
+    let spec = json!({"adapterServices": {"type": "LoadBalancer"}});
+    let world = looked_at(spec, [answer(vec![nfs(true)])]);
+    let pending = said(&told(&world).unwrap(), ConditionType::AddressesReady);
+    assert_eq!(pending, verdict("False", Reason::AddressPending));
+    let world = looked_at(json!({}), [answer(vec![nfs(true)])]);
+    let none = said(&told(&world).unwrap(), ConditionType::AddressesReady);
+    assert_eq!(none, verdict("True", Reason::NoLoadBalancer));
+}
+
+#[test]
+fn each_load_balancer_has_its_own_deadline() {
+    let mut world = looked_at(json!({}), [answer(vec![nfs(true)])]);
+    service(&mut world, AdapterKind::Nfs, balancer(2049));
+    service(&mut world, AdapterKind::Smb, balancer(445));
+    long_pending(&mut world, "");
+    for (kind, made) in [
+        (AdapterKind::Smb, "2026-01-01T00:29:00Z"),
+        (AdapterKind::Nfs, "2026-01-01T00:59:00Z"),
+    ] {
+        let live = world.live.get_mut(&kind).unwrap();
+        let service = std::sync::Arc::make_mut(live.service.as_mut().unwrap());
+        let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(made.parse().unwrap());
+        service.metadata.creation_timestamp = Some(time);
+    }
+    assert_eq!(addresses::overdue(&world, now()), [AdapterKind::Smb]);
+    let status = told(&world).unwrap();
+    let pending = find(&status.conditions, ConditionType::AddressesReady).unwrap();
+    assert_eq!(pending.reason, Reason::ExternalIPPending.as_str());
+    assert!(
+        pending.message.contains("adapter-smb"),
+        "{}",
+        pending.message
+    );
+    assert!(
+        !pending.message.contains("adapter-nfs"),
+        "{}",
+        pending.message
+    );
+    let wait = addresses::wake(&world, &world.live, Some(&status), now());
+    assert_eq!(wait, Some(std::time::Duration::from_secs(240)));
+}
+
+#[test]
+fn a_quote_stays_while_events_cannot_be_read() {
+    let mut world = looked_at(json!({}), [answer(vec![nfs(true)])]);
+    service(&mut world, AdapterKind::Nfs, balancer(2049));
+    long_pending(&mut world, "the cluster says: no address is left");
+    world.unasked = true;
+    let status = told(&world).unwrap();
+    let pending = find(&status.conditions, ConditionType::AddressesReady).unwrap();
+    assert!(pending.message.contains("no address is left"));
+}
+
+#[test]
+fn nothing_is_said_of_an_adapter_before_anything_is_known_of_it() {
+    let mut world = looked_at(json!({}), []);
+    service(&mut world, AdapterKind::Nfs, balancer(12049));
+    assert_eq!(told(&world).unwrap().adapters, None);
 }
