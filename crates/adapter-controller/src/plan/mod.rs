@@ -169,7 +169,7 @@ fn wishes(
     Ok(Wishes {
         service: wish(wanted, service, instance),
         policy: wish(
-            resources::adapter_policy(instance, kind, listen_port, observed.isolated),
+            resources::adapter_policy(instance, &target, observed.isolated),
             policy,
             instance,
         ),
@@ -221,16 +221,18 @@ fn live_type(service: &Service) -> Option<ServiceType> {
 /// written down on it by our first apply; before that its ports tell, by the name of the first one.
 fn legacy_ports(service: &Service, kind: AdapterKind) -> Vec<LegacyPort> {
     let annotations = service.metadata.annotations.as_ref();
-    if let Some(text) = annotations.and_then(|annotations| annotations.get(LEGACY_PORTS)) {
-        return serde_json::from_str(text).unwrap_or_default();
+    let written = annotations.and_then(|annotations| annotations.get(LEGACY_PORTS));
+    // One that somebody spoilt takes no port away: then, too, the live ports tell.
+    if let Some(ports) = written.and_then(|text| serde_json::from_str(text).ok()) {
+        return ports;
     }
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref());
     let ports = ports.unwrap_or_default();
     let first = predecessor_port(kind);
-    if !ports
+    let inherited = ports
         .iter()
-        .any(|port| port.name.as_deref() == Some(&*first))
-    {
+        .any(|port| port.name.as_deref() == Some(&*first));
+    if written.is_none() && !inherited {
         return Vec::new();
     }
     ports

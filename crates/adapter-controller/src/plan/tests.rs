@@ -202,7 +202,13 @@ fn a_policy_that_is_not_wanted_any_more_stays_while_the_baseline_isolates_the_po
     let mut world = looked_at(spec, [answer(vec![moved])]);
     service(&mut world, NFS, live());
     let instance = resources::Instance::of(&world.server).unwrap();
-    let policy = resources::adapter_policy(&instance, NFS, 12049, true).unwrap();
+    let target = AdapterTarget {
+        kind: NFS,
+        listen_port: 12049,
+        live_type: None,
+        legacy_ports: Vec::new(),
+    };
+    let policy = resources::adapter_policy(&instance, &target, true).unwrap();
     world.live.get_mut(&NFS).unwrap().policy = Some(std::sync::Arc::new(policy));
     let Wish::Apply(policy) = wished(&world).policy else {
         panic!("clients would be cut off");
@@ -211,4 +217,27 @@ fn a_policy_that_is_not_wanted_any_more_stays_while_the_baseline_isolates_the_po
     assert!(text.contains("2050"), "it follows the adapter: {text}");
     world.isolated = false;
     assert_eq!(wished(&world).policy, Wish::Remove);
+}
+
+#[test]
+fn a_spoilt_record_of_the_old_ports_takes_none_away() {
+    let taken = json!({"type": "LoadBalancer", "ports": [
+        {"name": "nfs", "port": 2049, "protocol": "TCP", "targetPort": 12049},
+        {"name": "adapter-nfs", "port": 12049, "protocol": "TCP", "targetPort": 12049},
+        {"name": "portmapper", "port": 111, "protocol": "TCP", "targetPort": 10111},
+    ]});
+    let mut world = looked_at(json!({}), [answer(vec![nfs(true)])]);
+    service(&mut world, NFS, taken);
+    let slot = world.live.get_mut(&NFS).unwrap();
+    let spoilt = std::sync::Arc::make_mut(slot.service.as_mut().unwrap());
+    let record = (LEGACY_PORTS.to_owned(), "[{".to_owned());
+    spoilt.metadata.annotations = Some([record].into());
+    assert_eq!(
+        ports(applied(&wished(&world).service)),
+        [
+            (2049, Some(12049)),
+            (12049, Some(12049)),
+            (111, Some(10111))
+        ],
+    );
 }
