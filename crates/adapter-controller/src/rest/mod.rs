@@ -112,6 +112,7 @@ impl Looker for Session {
 impl Session {
     async fn ask(&mut self, target: &Target) -> Look {
         let declared = target.spec.adapters.as_ref();
+        let declared = declared.filter(|declared| declared::is_anything(declared));
         let role = match declared {
             Some(_) => Role::Admin,
             None => Role::Operator,
