@@ -119,16 +119,25 @@ fn ended(pod: &Pod, container: &ContainerStatus) -> (Reason, String) {
             "The server ends again and again.".to_owned(),
         );
     };
-    let (reason, advice) = match (end.reason.as_deref(), end.exit_code) {
-        (Some("OOMKilled"), _) => (
+    let killed = match end.reason.as_deref() {
+        Some("OOMKilled") => true,
+        // The limit is too low even for what starts the server (runc: `container init was OOM-killed`).
+        Some("StartError") => end
+            .message
+            .as_deref()
+            .is_some_and(|message| message.contains("OOM-killed")),
+        _ => false,
+    };
+    let (reason, advice) = match end.exit_code {
+        _ if killed => (
             Reason::OutOfMemory,
             "The server was killed because it used more memory than it may: raise spec.resources.limits.memory.",
         ),
-        (_, PANIC) => (
+        PANIC => (
             Reason::ServerPanicked,
             "The server panics at start, for example because an adapter was given a port that does not exist.",
         ),
-        (_, LEGACY_LAYOUT) => (
+        LEGACY_LAYOUT => (
             Reason::LegacyLayout,
             "A block directory still has the layout of an early release: migrate it by hand, a restart cannot help.",
         ),
@@ -211,6 +220,10 @@ mod tests {
         assert_eq!(ended_with(2, "Error", "panic: x").0, Reason::ServerPanicked);
         assert_eq!(ended_with(78, "Error", "legacy").0, Reason::LegacyLayout);
         assert_eq!(ended_with(137, "OOMKilled", "").0, Reason::OutOfMemory);
+        let start = "failed to create containerd task: runc create failed: container init was OOM-killed (memory limit too low?)";
+        assert_eq!(ended_with(128, "StartError", start).0, Reason::OutOfMemory);
+        let start = "runc create failed: exec: \"/app/dfs\": no such file or directory";
+        assert_eq!(ended_with(128, "StartError", start).0, Reason::CrashLooping);
     }
 
     #[test]
