@@ -96,11 +96,11 @@ impl Reconcile for ServerController {
         if plan::is_leaving_by_steps(&observed.server) {
             takeover::protect(&self.client, &observed).await?;
         }
-        let Some(observed) = self.settle_server(observed).await? else {
+        let Some((observed, plan)) = self.settle_server(observed).await? else {
             // The watch tells of its end in a moment.
             return Ok(Outcome::WaitFor(FRESH_LOOK));
         };
-        let (observed, plan) = self.settle_secrets(observed).await?;
+        let (observed, plan) = self.settle_secrets(observed, plan).await?;
         let validated = validate::validate(&observed)?;
         let applied =
             apply::apply(&self.client, &self.applier, &self.watches, &observed, &plan).await;
@@ -217,8 +217,11 @@ impl ServerController {
 
     /// Sets the finalizer where something must be done at the deletion, before anything else: then
     /// nothing that needs it exists without it. `None` when the server turns out to be gone.
-    async fn settle_server(&self, mut observed: Observed) -> anyhow::Result<Option<Observed>> {
-        let plan = plan::plan(&observed, &validate::validate(&observed)?)?;
+    async fn settle_server(
+        &self,
+        mut observed: Observed,
+    ) -> anyhow::Result<Option<(Observed, Plan)>> {
+        let mut plan = plan::plan(&observed, &validate::validate(&observed)?)?;
         if plan.restores(&observed)
             && !observe::still_wanted(&self.client, &observed.server).await?
         {
@@ -227,8 +230,9 @@ impl ServerController {
         if plan.finalizer == Finalizer::Add {
             let servers = &self.watches.servers;
             observed.server = finalizer::set(&self.client, servers, &observed.server, true).await?;
+            plan = plan::plan(&observed, &validate::validate(&observed)?)?;
         }
-        Ok(Some(observed))
+        Ok(Some((observed, plan)))
     }
 
     /// Takes one step of a deletion; once nothing else is left, the finalizer goes. What is waited
@@ -255,10 +259,16 @@ impl ServerController {
 
     /// Makes the Secrets that are ours to make and are not there, then looks again at them, so that
     /// the plan that follows is made from what the cluster holds, whoever made it.
-    async fn settle_secrets(&self, mut observed: Observed) -> anyhow::Result<(Observed, Plan)> {
-        let (plan, namespace) = {
+    async fn settle_secrets(
+        &self,
+        mut observed: Observed,
+        plan: Plan,
+    ) -> anyhow::Result<(Observed, Plan)> {
+        if plan.make.is_empty() {
+            return Ok((observed, plan));
+        }
+        let namespace = {
             let validated = validate::validate(&observed)?;
-            let plan = plan::plan(&observed, &validated)?;
             let secrets = &self.watches.secrets;
             // Each is awaited, also when another one fails: a request that is dropped under way may
             // still be carried out later.
@@ -269,11 +279,8 @@ impl ServerController {
                 .await
                 .into_iter()
                 .collect::<Result<(), _>>()?;
-            (plan, validated.instance.namespace.to_owned())
+            validated.instance.namespace.to_owned()
         };
-        if plan.make.is_empty() {
-            return Ok((observed, plan));
-        }
         let names = secret_names(&observed.server);
         observed.secrets =
             observe::secrets(&self.client, &self.watches.secrets, &namespace, &names).await?;

@@ -250,16 +250,15 @@ impl Applier {
     ) -> Result<Applied<K>, ApplyError> {
         let target = Target::in_json::<K>(&desired)?;
         strip(&mut desired, part);
-        let mut body = desired.clone();
-        body["apiVersion"] = K::api_version(&()).into();
-        body["kind"] = K::kind(&()).into();
         let mut corrected = None;
+        let mut identity = None;
         if let Some(found) = live {
-            let mut live_json = to_json(found)?;
-            if self.memo.is_applied(&live_json, part, &desired) {
+            if self.memo.holds(found.meta(), part, &desired) {
                 return Ok(Applied::Unchanged(Arc::new(found.clone())));
             }
+            let mut live_json = to_json(found)?;
             let Some(difference) = difference(&desired, &live_json, self.manager, part) else {
+                self.memo.record(found.meta(), part, &desired);
                 return Ok(Applied::Unchanged(Arc::new(found.clone())));
             };
             tracing::debug!(kind = target.kind, namespace = target.namespace, name = target.name, %difference, "applying");
@@ -275,11 +274,17 @@ impl Applier {
                 }
                 corrected = Some(object);
             }
-            for field in ["uid", "resourceVersion"] {
-                body["metadata"][field] = live_json["metadata"][field].clone();
-            }
+            identity = live_json["metadata"].as_object_mut().map(std::mem::take);
         }
         let live = corrected.as_deref().or(live);
+        let mut body = desired.clone();
+        body["apiVersion"] = K::api_version(&()).into();
+        body["kind"] = K::kind(&()).into();
+        for field in ["uid", "resourceVersion"] {
+            if let Some(value) = identity.as_mut().and_then(|meta| meta.remove(field)) {
+                body["metadata"][field] = value;
+            }
+        }
         let api = self.api::<K>(&target);
         let mut parameters = PatchParams::apply(self.manager).force();
         parameters.field_validation = Some(ValidationDirective::Strict);
@@ -295,13 +300,7 @@ impl Applier {
         };
         match result {
             Ok(object) => {
-                let meta = object.meta();
-                self.memo.record(
-                    meta.uid.as_deref(),
-                    meta.resource_version.as_deref(),
-                    part,
-                    &desired,
-                );
+                self.memo.record(object.meta(), part, &desired);
                 let object = watched.remember(object);
                 Ok(if live.is_some() {
                     Applied::Changed(object)

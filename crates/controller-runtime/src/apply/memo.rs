@@ -1,5 +1,5 @@
-//! What was applied last to each object, so that a write that changes nothing
-//! is not repeated.
+//! Which version of each object is known to be as it shall be, so that a write that changes nothing
+//! is not repeated, and a comparison neither.
 
 use std::{
     collections::HashMap,
@@ -7,10 +7,11 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 /// Most objects remembered; beyond that everything is forgotten, which costs
-/// at most one write that changes nothing for each.
+/// a comparison and at most one write that changes nothing for each.
 const BOUND: usize = 10_000;
 
 #[derive(Default)]
@@ -20,35 +21,30 @@ pub(super) struct Memo(Mutex<HashMap<(String, Part), (String, u64)>>);
 type Part = Option<&'static str>;
 
 impl Memo {
-    /// Whether exactly this was applied to exactly this version of the object.
-    pub(super) fn is_applied(&self, live: &Value, part: Part, desired: &Value) -> bool {
-        let (Some(uid), Some(version)) = (text(live, "uid"), text(live, "resourceVersion")) else {
+    /// Whether exactly this version of the object is known to be as `desired`.
+    pub(super) fn holds(&self, live: &ObjectMeta, part: Part, desired: &Value) -> bool {
+        let (Some(uid), Some(version)) = (&live.uid, &live.resource_version) else {
             return false;
         };
-        let memo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memo.get(&(uid.to_owned(), part))
-            .is_some_and(|(at, hash)| at == version && *hash == hash_of(desired))
+        let known = {
+            let memo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = memo.get(&(uid.clone(), part));
+            known.and_then(|(at, hash)| (at == version).then_some(*hash))
+        };
+        known.is_some_and(|hash| hash == hash_of(desired))
     }
 
-    /// Records that `desired` was applied and gave an object of this identity.
-    pub(super) fn record(
-        &self,
-        uid: Option<&str>,
-        version: Option<&str>,
-        part: Part,
-        desired: &Value,
-    ) {
-        let (Some(uid), Some(version)) = (uid, version) else {
+    /// Records that this version of the object is as `desired`.
+    pub(super) fn record(&self, live: &ObjectMeta, part: Part, desired: &Value) {
+        let (Some(uid), Some(version)) = (&live.uid, &live.resource_version) else {
             return;
         };
+        let hash = hash_of(desired);
         let mut memo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if memo.len() >= BOUND {
             memo.clear();
         }
-        memo.insert(
-            (uid.to_owned(), part),
-            (version.to_owned(), hash_of(desired)),
-        );
+        memo.insert((uid.clone(), part), (version.clone(), hash));
     }
 
     /// Forgets an object.
@@ -58,10 +54,6 @@ impl Memo {
             memo.remove(&(uid.unwrap_or_default().to_owned(), part));
         }
     }
-}
-
-fn text<'a>(live: &'a Value, field: &str) -> Option<&'a str> {
-    live.get("metadata")?.get(field)?.as_str()
 }
 
 fn hash_of(desired: &Value) -> u64 {
