@@ -16,6 +16,10 @@ use serde::de::DeserializeOwned;
 use super::{References, Remembered, Triggers, WatchOptions, events::events};
 use crate::{Context, kinds::Readable};
 
+/// Objects in a page of a list. Nothing is kept of the objects of others, so a page is all the memory
+/// that they cost.
+const PAGE: u32 = 50;
+
 /// Watches the metadata of every `K` in the scope and hands each object that
 /// appears, changes or goes to `concerns`. Nothing is stored, so what was
 /// deleted while the watch was interrupted is not reported; use
@@ -199,7 +203,8 @@ fn tagged<K>(
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    events(name.to_owned(), api, options.config(), options.optional)
+    let config = options.config().page_size(PAGE);
+    events(name.to_owned(), api, config, options.optional)
         .map(move |event| (index, event))
         .boxed()
 }

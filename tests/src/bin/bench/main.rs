@@ -6,6 +6,7 @@ mod cost;
 mod floor;
 mod memory;
 mod process;
+mod processor;
 mod report;
 mod requests;
 mod servers;

@@ -130,19 +130,9 @@ impl Process {
         })
     }
 
-    /// Processor time since its start, to a hundredth of a second
-    /// (<https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>).
+    /// Processor time since its start, to a hundredth of a second.
     pub(crate) fn processor_time(&self) -> Result<Duration> {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let (_, fields) = text.rsplit_once(") ").context("no name in stat")?;
-        let ticks: u64 = fields
-            .split(' ')
-            .skip(11)
-            .take(2)
-            .map(|ticks| ticks.parse::<u64>().unwrap_or_default())
-            .sum();
-        // USER_HZ is 100 on every architecture that Rust knows.
-        Ok(Duration::from_millis(10 * ticks))
+        crate::processor::used(self.child.id())
     }
 
     /// Stops it as a kubelet would.

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::cost::{Change, Creation, Idle, Restart};
 use crate::memory::{Foreign, Own, Start};
+use crate::processor::Processor;
 use crate::speed::{Speed, median};
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
@@ -130,8 +131,42 @@ impl Report {
         )?;
         writeln!(page, "|---|---|---|---|")?;
         self.requests(&mut page)?;
+        self.processor(&mut page)?;
         page.push_str(TAIL);
         Ok(page)
+    }
+
+    /// Where the processor time goes while many servers are made.
+    fn processor(&self, page: &mut String) -> Result<()> {
+        let speed = self.speed.as_ref().context("no speed")?;
+        let servers = self.own.as_ref().context("no own objects")?.servers as f64;
+        writeln!(page, "\n## Processor time\n")?;
+        writeln!(
+            page,
+            "Of each process, in milliseconds for each of many servers, until the last child is there. With two cores this is what the time\nabove consists of.\n"
+        )?;
+        writeln!(page, "| process | raw client | controller |")?;
+        writeln!(page, "|---|---|---|")?;
+        type Part = fn(&Processor) -> f64;
+        let parts: [(&str, Part); 4] = [
+            ("kube-apiserver", |used| used.api_server),
+            ("etcd", |used| used.etcd),
+            ("kube-controller-manager", |used| used.controller_manager),
+            ("server-controller", |used| used.controller),
+        ];
+        for (name, part) in parts {
+            let each = |rounds: &[Processor]| {
+                let times: Vec<f64> = rounds.iter().map(part).collect();
+                median(&times) * 1000.0 / servers
+            };
+            writeln!(
+                page,
+                "| {name} | {:.1} | {:.1} |",
+                each(&speed.many.floor_processor),
+                each(&speed.many.product_processor),
+            )?;
+        }
+        Ok(())
     }
 
     fn requests(&self, page: &mut String) -> Result<()> {

@@ -10,6 +10,7 @@ use cluster_tests::{Pods, namespace};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::floor::{self, Shape};
+use crate::processor::Processor;
 use crate::servers::{self, Copies};
 use crate::{Bench, FLOOR, PRODUCT, Process, say};
 
@@ -32,6 +33,10 @@ pub(crate) struct Compared {
     pub(crate) floor: Vec<f64>,
     /// Seconds of the controller, each round.
     pub(crate) product: Vec<f64>,
+    /// Processor time that the raw client costs, each round of many servers.
+    pub(crate) floor_processor: Vec<Processor>,
+    /// Processor time that the controller costs, its own included.
+    pub(crate) product_processor: Vec<Processor>,
 }
 
 impl Compared {
@@ -58,25 +63,35 @@ pub(crate) async fn measure(bench: &Bench, copies: &Copies) -> Result<Speed> {
         shape: fastest(bench, copies, &floor::MANY, size.servers).await?,
         floor: Vec::new(),
         product: Vec::new(),
+        floor_processor: Vec::new(),
+        product_processor: Vec::new(),
     };
     let mut one = Compared {
         shape: fastest_single(bench, copies).await?,
         floor: Vec::new(),
         product: Vec::new(),
+        floor_processor: Vec::new(),
+        product_processor: Vec::new(),
     };
     for round in 0..size.rounds {
         floor::prepare(&bench.admin).await?;
         one.floor
             .extend(floor_singles(bench, copies, one.shape).await?);
+        let before = Processor::now(None)?;
         many.floor
             .push(floor_many(bench, copies, many.shape, size.servers).await?);
+        let used = Processor::now(None)?.since(before);
+        many.floor_processor.push(used);
         servers::clear(&bench.admin, FLOOR).await?;
 
         namespace::create(&bench.admin, PRODUCT, Pods::Run).await?;
         let process = Process::start(&bench.launcher).await?;
         one.product.extend(product_singles(bench, copies).await?);
+        let before = Processor::now(Some(&process))?;
         many.product
             .push(product_many(bench, copies, many.shape).await?);
+        let used = Processor::now(Some(&process))?.since(before);
+        many.product_processor.push(used);
         process.stop().await?;
         servers::clear(&bench.admin, PRODUCT).await?;
         say(&format!(
