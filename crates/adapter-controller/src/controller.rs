@@ -222,6 +222,9 @@ impl AdapterController {
                     pace: Pace::of(&server.spec.adapter_discovery),
                     polls: server.spec.adapter_discovery.remove_after_polls,
                     spec: Box::new(server.spec.clone()),
+                    awaited: status
+                        .and_then(|status| status.awaiting_restart.clone())
+                        .unwrap_or_default(),
                     may_write: !is_paused(server),
                     leave_behind: is_taken_over(server) && has_own_services(server),
                 },

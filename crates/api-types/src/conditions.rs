@@ -244,6 +244,8 @@ reasons! {
     ViewOutdated,
     /// What the spec declares is not in force.
     SettingsNotApplied,
+    /// What the spec declares is stored in the server, which takes it at a later start.
+    RestartAwaited,
     /// No load balancer is asked for.
     NoLoadBalancer,
     /// Every load balancer has an address.

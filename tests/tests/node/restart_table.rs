@@ -262,7 +262,7 @@ fn of_fields(spec: DittoServerSpec) -> Vec<Row> {
             [
                 json!({"adapterDiscovery": {"pollingInterval": "45s"}}),
                 json!({"adapterServices": {"type": "NodePort", "annotations": {"a": "b"}}}),
-                json!({"adapters": {"nfs": {"enabled": true, "port": 12050, "settings": {"leaseTime": 60}}}}),
+                json!({"adapters": {"nfs": {"enabled": true, "port": 12050, "settings": {"leaseTime": 60, "udpEnabled": true, "portmapperEnabled": true}}}}),
                 json!({"service": {"annotations": {"example.org/a": "b"}}}),
                 json!({"service": {"type": "NodePort"}}),
                 json!({"networkPolicy": {"apiFrom": [{"podSelector": {}}]}}),

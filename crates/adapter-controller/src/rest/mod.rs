@@ -1,12 +1,14 @@
 //! One server's REST API: how it is reached, our account in it, and what a look asks for.
 
 mod account;
+mod awaited;
 mod declared;
 mod predecessor;
 mod reach;
 mod secrets;
 mod settings;
 mod trouble;
+mod tuning;
 
 use adapter_client::{Adapter, AdapterType, Client as RestClient, Role};
 use api_types::v1alpha1::AdapterKind;
@@ -51,7 +53,7 @@ impl Lookers for Sessions {
             tools: self.tools.clone(),
             open: None,
             leftover: predecessor::Leftover::default(),
-            stuck: declared::Stuck::default(),
+            ledger: None,
         })
     }
 }
@@ -61,7 +63,8 @@ struct Session {
     tools: Tools,
     open: Option<Open>,
     leftover: predecessor::Leftover,
-    stuck: declared::Stuck,
+    /// `None` before the first look: then the status of a time before this process tells.
+    ledger: Option<tuning::Ledger>,
 }
 
 /// What is open while nothing that it depends on changes.
@@ -77,7 +80,9 @@ impl Looker for Session {
             // A Secret or the address may be another one: everything is read again.
             self.open = None;
             self.leftover.look_again();
-            self.stuck = declared::Stuck::default();
+            if let Some(ledger) = &mut self.ledger {
+                ledger.stuck = tuning::Stuck::default();
+            }
         }
         let look = self.ask(target).await;
         if look.is_err() {
@@ -122,6 +127,10 @@ impl Session {
             None => self.tools.open(target).await?,
         };
         let mut adapters = account::list(&self.tools, target, &mut open, &role).await?;
+        let ledger = self.ledger.get_or_insert_with(|| tuning::Ledger {
+            stuck: tuning::Stuck::default(),
+            awaited: awaited::Awaited::of(&target.awaited),
+        });
         let mut not_applied = Vec::new();
         if let Some(declared) = declared.filter(|_| !target.may_write) {
             not_applied = declared::differences(&open.account, declared, &adapters).await;
@@ -131,7 +140,7 @@ impl Session {
                 declared::Taken::of(&target.spec, &target.api.url),
                 declared,
                 &adapters,
-                &mut self.stuck,
+                ledger,
             )
             .await;
             not_applied = pushed.not_applied;
@@ -140,6 +149,16 @@ impl Session {
                 adapters = account::list(&self.tools, target, &mut open, &role).await?;
             }
         }
+        if declared.is_none() {
+            ledger.awaited = awaited::Awaited::default();
+        }
+        if !ledger.awaited.is_empty() {
+            // Without an answer what is known stays.
+            if let Ok(server) = open.anonymous.server().health().await {
+                ledger.awaited.settle(&adapters, &server);
+            }
+        }
+        let awaited = ledger.awaited.notes();
         if target.leave_behind && target.may_write {
             self.leftover
                 .remove(&self.tools, target, &open.anonymous)
@@ -149,6 +168,7 @@ impl Session {
         Ok(Found {
             adapters: adapters.iter().filter_map(seen).collect(),
             not_applied,
+            awaited,
             pushed: Vec::new(),
         })
     }

@@ -1,7 +1,9 @@
 //! The adapters as last known, and AdaptersReady.
 
 use api_types::conditions::{ConditionType, Reason, Status, Verdict};
-use api_types::v1alpha1::{AdapterAddress, AdapterKind, AdapterService, AdapterStatus};
+use api_types::v1alpha1::{
+    AdapterAddress, AdapterKind, AdapterService, AdapterStatus, AwaitedRestart,
+};
 use k8s_openapi::api::core::v1::Service;
 
 use super::{Visit, obstacle};
@@ -110,6 +112,7 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
     let Some(Found {
         adapters,
         not_applied,
+        awaited,
         pushed: _,
     }) = found
     else {
@@ -162,6 +165,12 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
             format!("Being started: {}.", starting.join(", ")),
         );
     }
+    if !awaited.is_empty() {
+        let server = &visit.observed.server;
+        let pod = api_types::names::pod(server.metadata.name.as_deref().unwrap_or_default());
+        let said: Vec<String> = awaited.iter().map(|note| later(note, &pod)).collect();
+        return (Status::False, Reason::RestartAwaited, said.join(" "));
+    }
     if adapters.iter().any(|seen| seen.enabled) {
         (
             Status::True,
@@ -174,6 +183,19 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
             Reason::NoAdapterEnabled,
             "No adapter is enabled: the server serves no clients.".to_owned(),
         )
+    }
+}
+
+/// What is taken at a later start, and how that is had.
+fn later(note: &AwaitedRestart, pod: &str) -> String {
+    let settings = note.settings.join(", ");
+    match note.what.strip_prefix("adapters.") {
+        Some(kind) => format!(
+            "Stored, and taken at the next start of the adapter {kind}: {settings}. To start it, set adapters.{kind}.enabled to false and, once it is off, to true, which ends the sessions of its clients."
+        ),
+        None => format!(
+            "Stored, and taken at the next start of the server: {settings}. To start it, delete pod {pod}, which ends the sessions of its clients."
+        ),
     }
 }
 

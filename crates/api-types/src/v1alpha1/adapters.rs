@@ -186,6 +186,22 @@ pub struct NfsSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub blocked_operations: Option<Vec<OperationName>>,
+    /// Whether a portmapper runs in the pod. Taken at the next start of the adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portmapper_enabled: Option<bool>,
+    /// Its port, TCP and UDP. Taken at the next start of the adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1024, max = 65535), extend("format" = "int32"))]
+    pub portmapper_port: Option<u16>,
+    /// Register with an rpcbind in the pod. Taken at the next start of the adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portmapper_register_with_system: Option<bool>,
+    /// Locks and mounts over UDP, too. Taken at the next start of the adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp_enabled: Option<bool>,
+    /// Announce the server by mDNS in the pod's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mdns_enabled: Option<bool>,
 }
 
 /// A dialect of SMB.
@@ -262,4 +278,10 @@ pub struct SmbSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub blocked_operations: Option<Vec<OperationName>>,
+    /// Announce the server by mDNS in the pod's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mdns_enabled: Option<bool>,
+    /// Announce the server by WS-Discovery in the pod's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wsdiscovery_enabled: Option<bool>,
 }

@@ -45,8 +45,9 @@ pub use service::{
 };
 pub use snapshots::SnapshotPolicy;
 pub use status::{
-    AdapterAddress, AdapterService, AdapterStatus, ApiStatus, ClaimStatus, DatabaseProvider,
-    DatabaseStatus, DittoServerStatus, MetadataDatabase, Phase, PushedSecret, StorageStatus,
+    AdapterAddress, AdapterService, AdapterStatus, ApiStatus, AwaitedRestart, ClaimStatus,
+    DatabaseProvider, DatabaseStatus, DittoServerStatus, MetadataDatabase, Phase, PushedSecret,
+    StorageStatus,
 };
 pub use storage::{Retention, RetentionPolicy, Storage};
 pub use text::Text;
