@@ -22,6 +22,7 @@ pub mod listeners;
 pub mod manifests;
 pub mod monitoring;
 pub mod namespace;
+pub mod nfs_tls;
 pub mod paths;
 pub mod pods;
 pub mod predecessor;

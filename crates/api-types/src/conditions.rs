@@ -128,6 +128,8 @@ reasons! {
     InputUnreadable,
     /// An adapter has the port of the API or of the metrics endpoint.
     PortConflict,
+    /// The running server uses a file that the spec no longer asks for.
+    StillInUse,
     /// The database is a file on the control-plane volume.
     SqliteOnVolume,
     /// The Secret with the database's connection is complete.

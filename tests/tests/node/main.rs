@@ -2,6 +2,7 @@
 
 mod adapter_account;
 mod adapter_addresses;
+mod adapter_identity;
 mod adapter_services;
 mod adapter_takeover;
 mod adapter_tls;
@@ -11,6 +12,7 @@ mod images;
 mod inputs;
 mod metrics;
 mod namespaces;
+mod nfs_tls;
 mod port_forward;
 mod restart_table;
 mod restarts;

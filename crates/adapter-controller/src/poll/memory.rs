@@ -66,6 +66,8 @@ pub struct Found {
     pub awaited: Vec<AwaitedRestart>,
     /// Secrets that were pushed, as they were then.
     pub pushed: Vec<PushedSecret>,
+    /// The Secret of NFS over TLS whose files the server uses, or is about to.
+    pub tls_secret: Option<String>,
 }
 
 /// The result of one look.
@@ -229,6 +231,7 @@ pub(crate) mod tests {
             not_applied: Vec::new(),
             awaited: Vec::new(),
             pushed: Vec::new(),
+            tls_secret: None,
         })
     }
 

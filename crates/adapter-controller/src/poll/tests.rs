@@ -83,6 +83,8 @@ pub(crate) fn target(name: &str) -> Target {
         may_write: true,
         leave_behind: false,
         awaited: Vec::new(),
+        pushed: Vec::new(),
+        tls_secret: None,
     }
 }
 

@@ -203,6 +203,7 @@ impl Wish {
                     enabled,
                     port,
                     settings: _,
+                    tls: _,
                 } = nfs;
                 (*enabled, *port)
             }),

@@ -3,10 +3,14 @@
 mod account;
 mod awaited;
 mod declared;
+mod identity;
+mod pod;
 mod predecessor;
+mod providers;
 mod reach;
 mod secrets;
 mod settings;
+mod tls;
 mod trouble;
 mod tuning;
 
@@ -81,7 +85,7 @@ impl Looker for Session {
             self.open = None;
             self.leftover.look_again();
             if let Some(ledger) = &mut self.ledger {
-                ledger.stuck = tuning::Stuck::default();
+                ledger.look_again();
             }
         }
         let look = self.ask(target).await;
@@ -116,49 +120,66 @@ impl Looker for Session {
 
 impl Session {
     async fn ask(&mut self, target: &Target) -> Look {
+        let ledger = self
+            .ledger
+            .get_or_insert_with(|| tuning::Ledger::of(target));
         let declared = target.spec.adapters.as_ref();
-        let declared = declared.filter(|declared| declared::is_anything(declared));
-        let role = match declared {
-            Some(_) => Role::Admin,
-            None => Role::Operator,
+        let nfs = declared.and_then(|declared| declared.nfs.as_ref());
+        let tuned = declared.filter(|declared| declared::is_anything(declared));
+        let tls = nfs.is_some_and(|nfs| nfs.tls.is_some()) || target.tls_secret.is_some();
+        let identity =
+            providers::is_anything(target.spec.identity.as_ref()) || !ledger.pushed.is_empty();
+        let role = if tuned.is_some() || tls || identity {
+            Role::Admin
+        } else {
+            Role::Operator
         };
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.tools.open(target).await?,
         };
         let mut adapters = account::list(&self.tools, target, &mut open, &role).await?;
-        let ledger = self.ledger.get_or_insert_with(|| tuning::Ledger {
-            stuck: tuning::Stuck::default(),
-            awaited: awaited::Awaited::of(&target.awaited),
-        });
         let mut not_applied = Vec::new();
-        if let Some(declared) = declared.filter(|_| !target.may_write) {
-            not_applied = declared::differences(&open.account, declared, &adapters).await;
-        } else if let Some(declared) = declared {
-            let pushed = declared::push(
-                &open.account,
-                declared::Taken::of(&target.spec, &target.api.url),
-                declared,
-                &adapters,
-                ledger,
-            )
-            .await;
-            not_applied = pushed.not_applied;
-            if pushed.changed {
+        let mut tls_secret = target.tls_secret.clone();
+        let mut changed = false;
+        if target.may_write {
+            if tls {
+                let row = nfs_row(&adapters);
+                let outcome = tls::push(&self.tools, target, &open.account, nfs, row, ledger).await;
+                changed |= outcome.changed;
+                tls_secret = outcome.in_use;
+                not_applied.extend(outcome.not_applied);
+            }
+            if changed {
+                adapters = account::list(&self.tools, target, &mut open, &role).await?;
+                changed = false;
+            }
+            if let Some(declared) = tuned {
+                let taken = declared::Taken::of(&target.spec, &target.api.url);
+                let pushed =
+                    declared::push(&open.account, taken, declared, &adapters, ledger).await;
+                changed |= pushed.changed;
+                not_applied.extend(pushed.not_applied);
+            }
+            if changed {
                 // Read back: what counts is what the server says now.
                 adapters = account::list(&self.tools, target, &mut open, &role).await?;
             }
-        }
-        if declared.is_none() {
-            ledger.awaited = awaited::Awaited::default();
-        }
-        if !ledger.awaited.is_empty() {
-            // Without an answer what is known stays.
-            if let Ok(server) = open.anonymous.server().health().await {
-                ledger.awaited.settle(&adapters, &server);
+        } else {
+            if let Some(declared) = tuned {
+                not_applied = declared::differences(&open.account, declared, &adapters).await;
+            }
+            let told = target.tls_secret.as_deref();
+            let wanted = nfs.and_then(|nfs| nfs.tls.as_ref());
+            if tls {
+                not_applied.extend(tls::difference(wanted, nfs_row(&adapters), told));
             }
         }
-        let awaited = ledger.awaited.notes();
+        if identity {
+            let said = providers::push(&self.tools, target, &open.account, ledger).await;
+            not_applied.extend(said);
+        }
+        ledger.settle(declared, &adapters, &open.anonymous).await;
         if target.leave_behind && target.may_write {
             self.leftover
                 .remove(&self.tools, target, &open.anonymous)
@@ -168,10 +189,16 @@ impl Session {
         Ok(Found {
             adapters: adapters.iter().filter_map(seen).collect(),
             not_applied,
-            awaited,
-            pushed: Vec::new(),
+            awaited: ledger.awaited.notes(),
+            pushed: ledger.pushed.clone(),
+            tls_secret,
         })
     }
+}
+
+fn nfs_row(adapters: &[Adapter]) -> Option<&Adapter> {
+    let mut rows = adapters.iter();
+    rows.find(|row| kind_of(&row.kind) == Some(AdapterKind::Nfs))
 }
 
 impl Tools {
@@ -185,11 +212,13 @@ impl Tools {
 
 /// What we make of an adapter; `None` for a protocol that we do not know.
 fn seen(adapter: &Adapter) -> Option<Seen> {
+    let restarting = tls::is_restarting(adapter);
     Some(Seen {
         kind: kind_of(&adapter.kind)?,
-        enabled: adapter.enabled,
+        enabled: adapter.enabled || restarting,
         port: adapter.port.number(),
         serving: match adapter.serving() {
+            adapter_client::Serving::Disabled if restarting => Serving::Starting,
             adapter_client::Serving::Yes => Serving::Healthy,
             adapter_client::Serving::No => Serving::Failed(adapter.status.message.clone()),
             adapter_client::Serving::Disabled => Serving::Off,

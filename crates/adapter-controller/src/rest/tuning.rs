@@ -3,17 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use adapter_client::{Client as RestClient, Error, WriteMode};
-use api_types::v1alpha1::AdapterKind;
+use adapter_client::{Adapter, Client as RestClient, Error, WriteMode};
+use api_types::v1alpha1::{AdapterKind, Adapters, PushedSecret};
 use serde_json::Value;
 
 use super::awaited::{Awaited, Starts};
 use super::settings::{Declared, differing, json};
+use crate::poll::Target;
 
 /// What the server did not take, by what it is about: asked again only when it, or the server's own
 /// value, is another one.
 #[derive(Debug, Default)]
-pub(super) struct Stuck(BTreeMap<(AdapterKind, &'static str), Attempt>);
+pub(super) struct Stuck(BTreeMap<&'static str, Attempt>);
 
 #[derive(Debug, PartialEq)]
 struct Attempt {
@@ -23,24 +24,23 @@ struct Attempt {
 }
 
 impl Stuck {
-    fn message(
+    /// It took it.
+    pub(super) fn forget(&mut self, about: &'static str) {
+        self.0.remove(about);
+    }
+
+    pub(super) fn message(
         &self,
-        about: (AdapterKind, &'static str),
+        about: &'static str,
         wanted: &Value,
         live: &Value,
     ) -> Option<&str> {
-        let attempt = self.0.get(&about)?;
+        let attempt = self.0.get(about)?;
         let same = attempt.wanted == *wanted && attempt.live == *live;
         same.then_some(attempt.message.as_str())
     }
 
-    fn note(
-        &mut self,
-        about: (AdapterKind, &'static str),
-        wanted: Value,
-        live: Value,
-        message: &str,
-    ) {
+    pub(super) fn note(&mut self, about: &'static str, wanted: Value, live: Value, message: &str) {
         let message = message.to_owned();
         let attempt = Attempt {
             wanted,
@@ -58,6 +58,80 @@ pub(super) struct Ledger {
     pub(super) stuck: Stuck,
     /// What it takes at a later start.
     pub(super) awaited: Awaited,
+    /// The Secrets that it has, and those that it is about to get.
+    pub(super) pushed: Vec<PushedSecret>,
+    /// The Secrets that the spec names, as they were when something last changed.
+    pub(super) versions: BTreeMap<String, Version>,
+    /// When NFS was last started anew because of its certificate.
+    pub(super) repaired: Option<tokio::time::Instant>,
+}
+
+/// Which Secret it is, and which of its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    /// UID of the Secret.
+    pub(super) uid: String,
+    /// Its resourceVersion.
+    pub(super) resource_version: String,
+}
+
+impl Ledger {
+    /// That of a server of which `target` tells what an earlier process noted.
+    pub(super) fn of(target: &Target) -> Self {
+        Ledger {
+            awaited: Awaited::of(&target.awaited),
+            pushed: target.pushed.clone(),
+            ..Ledger::default()
+        }
+    }
+
+    /// Something changed: what was refused may be taken now, and Secrets may be other ones.
+    pub(super) fn look_again(&mut self) {
+        self.stuck = Stuck::default();
+        self.versions.clear();
+        self.repaired = None;
+    }
+
+    /// Drops the notes of what was started since, and of what is not declared any more.
+    pub(super) async fn settle(
+        &mut self,
+        declared: Option<&Adapters>,
+        adapters: &[Adapter],
+        anonymous: &RestClient,
+    ) {
+        if declared.is_none() {
+            for kind in AdapterKind::ALL {
+                self.awaited.retain(Starts::Adapter(kind), |_| false);
+            }
+        }
+        if self.awaited.is_empty() {
+            return;
+        }
+        // Without an answer what is known stays.
+        if let Ok(server) = anonymous.server().health().await {
+            self.awaited.settle(adapters, &server);
+        }
+    }
+
+    /// Whether `version` of a Secret is what the server has for `what`.
+    pub(super) fn has(&self, what: &str, version: &Version) -> bool {
+        self.pushed.iter().any(|pushed| {
+            pushed.what == what
+                && pushed.secret_uid == version.uid
+                && pushed.resource_version == version.resource_version
+        })
+    }
+
+    /// Notes that the server has `version` of a Secret for `what`; `None`: that it has none of ours.
+    pub(super) fn note(&mut self, what: &str, version: Option<&Version>) {
+        self.pushed.retain(|pushed| pushed.what != what);
+        self.pushed.extend(version.map(|version| PushedSecret {
+            what: what.to_owned(),
+            secret_uid: version.uid.clone(),
+            resource_version: version.resource_version.clone(),
+        }));
+        self.pushed.sort_by(|one, other| one.what.cmp(&other.what));
+    }
 }
 
 /// Which settings of a protocol differ, or why that cannot be told.
@@ -85,8 +159,11 @@ pub(super) async fn settle<S: Declared>(
     running: bool,
     ledger: &mut Ledger,
 ) -> Option<String> {
-    let about = (kind, "settings");
-    let Ledger { stuck, awaited } = ledger;
+    let about = match kind {
+        AdapterKind::Nfs => "adapters.nfs.settings",
+        AdapterKind::Smb => "adapters.smb.settings",
+    };
+    let Ledger { stuck, awaited, .. } = ledger;
     let at_start = S::taken_at_start(wanted);
     awaited.retain(Starts::Adapter(kind), |setting| at_start.contains(&setting));
     let live = match client.adapters().settings::<S>().await {
@@ -96,7 +173,7 @@ pub(super) async fn settle<S: Declared>(
     let (wanted_json, live_json) = (json(wanted), json(&live));
     let mut later = differing(&wanted_json, &live_json);
     if later.is_empty() {
-        stuck.0.remove(&about);
+        stuck.forget(about);
         return None;
     }
     later.retain(|setting| running && at_start.contains(&setting.as_str()));
@@ -115,7 +192,7 @@ pub(super) async fn settle<S: Declared>(
             let ignored = differing(&wanted_json, &json(&after));
             if ignored.is_empty() {
                 tracing::info!(adapter = kind.as_str(), "the settings were set as declared");
-                stuck.0.remove(&about);
+                stuck.forget(about);
                 return None;
             }
             format!(

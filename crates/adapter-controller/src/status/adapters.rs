@@ -32,13 +32,31 @@ pub(super) fn adapter(visit: Visit<'_>, kind: AdapterKind) -> Option<AdapterStat
         enabled: known.enabled,
         healthy: known.healthy,
         listen_port: known.port.map(i32::from),
-        tls_secret: last_status(&observed.server, kind)
-            .and_then(|adapter| adapter.tls_secret.clone()),
+        tls_secret: tls_secret(visit, kind),
         service: service.and_then(|service| service_status(service, kind)),
         addresses: service
             .map(addresses)
             .filter(|addresses| !addresses.is_empty()),
     })
+}
+
+/// The Secret whose files the adapter uses, or is about to. What a look for an older spec found is no
+/// reason to let go of it: a later one may have been sent since.
+fn tls_secret(visit: Visit<'_>, kind: AdapterKind) -> Option<String> {
+    let Visit { observed, .. } = visit;
+    if kind != AdapterKind::Nfs {
+        return None;
+    }
+    let before = last_status(&observed.server, kind);
+    let before = before.and_then(|adapter| adapter.tls_secret.clone());
+    let memory = &observed.memory;
+    let found = memory.found.as_ref().filter(|_| memory.trouble.is_none());
+    match found {
+        Some(found) if memory.generation == observed.server.metadata.generation => {
+            found.tls_secret.clone()
+        }
+        _ => before,
+    }
 }
 
 fn service_status(service: &Service, kind: AdapterKind) -> Option<AdapterService> {
@@ -114,6 +132,7 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
         not_applied,
         awaited,
         pushed: _,
+        tls_secret: _,
     }) = found
     else {
         return (

@@ -60,6 +60,7 @@ fn each_state_of_the_adapters_has_its_reason() {
         not_applied: vec!["The server did not take it.".to_owned()],
         awaited: Vec::new(),
         pushed: Vec::new(),
+        tls_secret: None,
     });
     let no_port = answer(vec![Seen {
         port: None,
@@ -113,6 +114,7 @@ fn what_waits_for_a_start_is_said_and_kept_for_a_process_that_starts_anew() {
             not_applied: Vec::new(),
             awaited: vec![note("adapters.nfs", "udp_enabled"), note("server", "realm")],
             pushed: Vec::new(),
+            tls_secret: None,
         })],
     );
     let status = told(&world).unwrap();
@@ -267,6 +269,7 @@ fn a_paused_server_is_not_ready_while_something_is_to_be_done() {
         not_applied: vec!["adapters.nfs (enabled and port) differs.".to_owned()],
         awaited: Vec::new(),
         pushed: Vec::new(),
+        tls_secret: None,
     });
     world.memory.take_due(differs, 1);
     let (reason, message) = ready(&world);

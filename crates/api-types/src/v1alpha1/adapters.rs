@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounded;
+use crate::reference::ObjectName;
 
 /// A protocol that the server speaks.
 #[derive(
@@ -73,6 +74,41 @@ pub struct NfsAdapter {
     /// Settings of the protocol; the server takes them within 10 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<NfsSettings>,
+    /// NFS over TLS (RFC 9289).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<NfsTls>,
+}
+
+/// NFS over TLS (RFC 9289). Setting it, naming another Secret and removing it restart the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NfsTls {
+    /// Secret with tls.crt and tls.key, as cert-manager makes it. A renewed certificate is taken without a restart.
+    pub secret_name: ObjectName,
+    /// Whether clients without TLS are served, too: Opportunistic (the default) or Require.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounded::one::<NfsTlsMode>")]
+    pub mode: Option<NfsTlsMode>,
+}
+
+/// Whether clients without TLS are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NfsTlsMode {
+    /// They are.
+    #[default]
+    Opportunistic,
+    /// They are not.
+    Require,
+}
+
+impl NfsTlsMode {
+    /// The server's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NfsTlsMode::Opportunistic => "opportunistic",
+            NfsTlsMode::Require => "require",
+        }
+    }
 }
 
 /// The SMB adapter. What is absent stays as it is in the server.

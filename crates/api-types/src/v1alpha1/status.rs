@@ -206,6 +206,9 @@ pub struct AdapterAddress {
     pub value: String,
 }
 
+/// What `pushed` has while the server uses the keytab: with it gone the server would not start again.
+pub const KERBEROS_IN_USE: &str = "identity.kerberos";
+
 /// A Secret that was pushed over REST, as it was then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
