@@ -19,6 +19,7 @@ mod guards;
 pub mod identity;
 pub mod kubectl;
 pub mod listeners;
+pub mod logs;
 pub mod manifests;
 pub mod monitoring;
 pub mod namespace;

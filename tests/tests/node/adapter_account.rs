@@ -14,10 +14,10 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch};
 use serde_json::{Value, json};
 
-const USER: &str = "dittofs-adapter-controller";
+pub(crate) const USER: &str = "dittofs-adapter-controller";
 
 /// The password that lies in our Secret.
-async fn stored(world: &World) -> Result<String> {
+pub(crate) async fn stored(world: &World) -> Result<String> {
     let name = names::adapter_credentials(SERVER);
     let secret = world.api::<Secret>().get(&name).await?;
     let mut data = secret.data.context("no data")?;
@@ -27,7 +27,7 @@ async fn stored(world: &World) -> Result<String> {
 }
 
 /// Waits until the password in our Secret opens the server with the account in `role`.
-async fn works(world: &World, admin: &Admin, role: &str) -> Result<()> {
+pub(crate) async fn works(world: &World, admin: &Admin, role: &str) -> Result<()> {
     until("the account works", async || {
         let password = stored(world).await?;
         if let Err(error) = admin.rest.session(USER, &password).await {
