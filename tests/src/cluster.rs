@@ -46,10 +46,7 @@ impl Cluster {
     /// # Errors
     /// When there is no cluster, or it does not take what we install.
     pub async fn connect() -> Result<Self> {
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-            .with_writer(std::io::stderr)
-            .try_init();
+        crate::logs::start();
         if std::env::var_os("KUBECONFIG").is_none() {
             bail!(
                 "KUBECONFIG is not set, and these tests need a cluster: hack/cluster up; eval \"$(hack/cluster env)\""

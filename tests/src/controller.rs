@@ -63,8 +63,28 @@ impl Controller {
     /// # Errors
     /// When the watches do not sync.
     pub async fn adapters_by(world: &World, api_transport: ApiTransport) -> Result<Self> {
+        let (controller, readiness) =
+            Self::launch_adapters(world, api_transport, Vec::new()).await?;
+        controller.synced(&readiness).await?;
+        Ok(controller)
+    }
+
+    /// As [`Controller::adapters`], with seams between it and the API server, and without waiting.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub async fn adapters_behind(world: &World, seams: Vec<Arc<dyn Seam>>) -> Result<Self> {
+        let launched = Self::launch_adapters(world, ApiTransport::PortForward, seams);
+        Ok(launched.await?.0)
+    }
+
+    async fn launch_adapters(
+        world: &World,
+        api_transport: ApiTransport,
+        seams: Vec<Arc<dyn Seam>>,
+    ) -> Result<(Self, Readiness)> {
         let identity = world.adapter_identity().await?;
-        let (mut context, traffic) = context(world, identity, "adapter-controller", Vec::new())?;
+        let (mut context, traffic) = context(world, identity, "adapter-controller", seams)?;
         context.concurrency = 32;
         let readiness = context.readiness.clone();
         let settings = RestSettings { api_transport };
@@ -74,8 +94,7 @@ impl Controller {
             shutdown: context.shutdown.clone(),
             task: tokio::spawn(adapter_controller::run(context, settings)),
         };
-        controller.synced(&readiness).await?;
-        Ok(controller)
+        Ok((controller, readiness))
     }
 
     async fn synced(&self, ready: &Readiness) -> Result<()> {

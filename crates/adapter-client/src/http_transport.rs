@@ -29,6 +29,10 @@ use crate::{
     transport::{ByteStream, Dial, Limits, Target, Transport, TransportError},
 };
 
+/// Asked just before the first byte of a request that may change something is written: whether it may,
+/// and if not, why.
+pub type Gate = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// Below the 60 s after which the server closes an idle connection.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -60,11 +64,26 @@ impl HttpTransport {
         tls: Option<&TlsSettings>,
         connect: Duration,
     ) -> Result<Self, BuildError> {
+        Self::gated(dial, tls, connect, None)
+    }
+
+    /// As [`HttpTransport::new`], behind `gate`. Connecting takes its time, and who waits for it may have
+    /// lost the right to write meanwhile. A request that the gate refuses is [`TransportError::Connect`].
+    ///
+    /// # Errors
+    /// When the certificates in `tls` cannot be used.
+    pub fn gated(
+        dial: Arc<dyn Dial>,
+        tls: Option<&TlsSettings>,
+        connect: Duration,
+        gate: Option<Gate>,
+    ) -> Result<Self, BuildError> {
         let tls = tls.map(TlsSettings::config).transpose()?;
         let connector = Connector {
             dial,
             tls: tls.map(TlsConnector::from),
             limit: connect,
+            gate,
         };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -157,7 +176,7 @@ fn cause(error: &(dyn StdError + 'static)) -> Cause {
         last = error;
         if let Some(error) = error.downcast_ref::<ConnectError>() {
             return match error {
-                ConnectError::Dial(text) => Cause::Connect(text.clone()),
+                ConnectError::Dial(text) | ConnectError::Gate(text) => Cause::Connect(text.clone()),
                 ConnectError::Tls(text) => Cause::Tls(text.clone()),
             };
         }
@@ -188,6 +207,9 @@ enum ConnectError {
     Dial(String),
     #[error("{0}")]
     Tls(String),
+    /// There is one, and nothing may be written to it.
+    #[error("{0}")]
+    Gate(String),
 }
 
 #[derive(Clone)]
@@ -195,6 +217,7 @@ struct Connector {
     dial: Arc<dyn Dial>,
     tls: Option<TlsConnector>,
     limit: Duration,
+    gate: Option<Gate>,
 }
 
 impl Connector {
@@ -214,7 +237,7 @@ impl Connector {
             .map_err(|_| ConnectError::Dial(over("connected")))?
             .map_err(|error| ConnectError::Dial(error.to_string()))?;
         if !secure {
-            return Ok(TokioIo::new(Stream(plain)));
+            return Ok(TokioIo::new(Stream::new(plain, self.gate)));
         }
         let Some(tls) = &self.tls else {
             return Err(ConnectError::Tls("not set up for this client".into()));
@@ -226,7 +249,7 @@ impl Connector {
             // A server that is stuck accepts connections and says nothing: no fault of TLS.
             .map_err(|_| ConnectError::Dial(over("TLS handshake done")))?
             .map_err(handshake_error)?;
-        Ok(TokioIo::new(Stream(Box::new(stream))))
+        Ok(TokioIo::new(Stream::new(Box::new(stream), self.gate)))
     }
 }
 
@@ -257,7 +280,34 @@ impl tower::Service<Uri> for Connector {
 }
 
 /// A connection as hyper's client wants it.
-struct Stream(Box<dyn ByteStream>);
+struct Stream {
+    inner: Box<dyn ByteStream>,
+    gate: Option<Gate>,
+    /// Bytes of a request were written, and none of its answer was read yet.
+    asking: bool,
+}
+
+impl Stream {
+    fn new(inner: Box<dyn ByteStream>, gate: Option<Gate>) -> Self {
+        Stream {
+            inner,
+            gate,
+            asking: false,
+        }
+    }
+
+    /// Asks the gate, if `bytes` are the first of a request that may change something. One that has
+    /// begun goes on: half of it would be no better.
+    fn pass(&self, bytes: &[u8]) -> io::Result<()> {
+        let reads = bytes.starts_with(b"GET ") || bytes.starts_with(b"HEAD ");
+        match &self.gate {
+            Some(gate) if !self.asking && !reads => {
+                gate().map_err(|why| io::Error::other(ConnectError::Gate(why)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
@@ -271,7 +321,12 @@ impl tokio::io::AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut tokio::io::ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut *self.inner).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.asking = false;
+        }
+        polled
     }
 }
 
@@ -281,14 +336,119 @@ impl tokio::io::AsyncWrite for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0).poll_write(context, bytes)
+        if let Err(refused) = self.pass(bytes) {
+            return Poll::Ready(Err(refused));
+        }
+        let polled = Pin::new(&mut *self.inner).poll_write(context, bytes);
+        if matches!(polled, Poll::Ready(Ok(length)) if length > 0) {
+            self.asking = true;
+        }
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_flush(context)
+        Pin::new(&mut *self.inner).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0).poll_shutdown(context)
+        Pin::new(&mut *self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// A server at the other end of a pipe that keeps what it is sent and answers each request; the
+    /// gate closes while somebody connects.
+    struct Slow {
+        closes: bool,
+        open: Arc<AtomicBool>,
+        heard: Arc<Mutex<String>>,
+    }
+
+    #[async_trait]
+    impl Dial for Slow {
+        async fn dial(&self, _: &Target) -> io::Result<Box<dyn ByteStream>> {
+            let (near, mut far) = tokio::io::duplex(4096);
+            let heard = Arc::clone(&self.heard);
+            tokio::spawn(async move {
+                let mut bytes = [0; 4096];
+                while let Ok(length) = far.read(&mut bytes).await {
+                    if length == 0 {
+                        break;
+                    }
+                    let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+                    heard.lock().unwrap().push_str(&text);
+                    let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+                    far.write_all(answer).await.unwrap();
+                }
+            });
+            if self.closes {
+                self.open.store(false, Ordering::Relaxed);
+            }
+            Ok(Box::new(near))
+        }
+    }
+
+    fn setup(closes: bool) -> (HttpTransport, Arc<AtomicBool>, Arc<Mutex<String>>) {
+        let open = Arc::new(AtomicBool::new(true));
+        let heard = Arc::new(Mutex::new(String::new()));
+        let dial = Slow {
+            closes,
+            open: Arc::clone(&open),
+            heard: Arc::clone(&heard),
+        };
+        let asked = Arc::clone(&open);
+        let gate: Gate = Arc::new(move || {
+            let open = asked.load(Ordering::Relaxed);
+            open.then_some(()).ok_or_else(|| "closed".to_owned())
+        });
+        let limit = Duration::from_secs(5);
+        let transport = HttpTransport::gated(Arc::new(dial), None, limit, Some(gate)).unwrap();
+        (transport, open, heard)
+    }
+
+    async fn send(transport: &HttpTransport, method: &str) -> Result<(), TransportError> {
+        let request = Request::builder().method(method).uri("http://server/x");
+        let request = request.body(Bytes::from_static(b"body")).unwrap();
+        let limits = Limits {
+            total: Duration::from_secs(5),
+            body: 100,
+        };
+        transport.send(request, limits).await.map(|_| ())
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_closes_while_connecting_lets_no_byte_of_a_write_out() {
+        for method in ["PUT", "POST", "PATCH", "DELETE"] {
+            let (transport, _, heard) = setup(true);
+            let refused = send(&transport, method).await.unwrap_err();
+            assert!(
+                matches!(&refused, TransportError::Connect(why) if why == "closed"),
+                "{refused:?}"
+            );
+            assert_eq!(*heard.lock().unwrap(), "", "{method}");
+        }
+        let (transport, _, heard) = setup(true);
+        send(&transport, "GET").await.unwrap();
+        assert!(heard.lock().unwrap().starts_with("GET /x"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_kept_asks_the_gate_again() {
+        let (transport, open, heard) = setup(false);
+        send(&transport, "PUT").await.unwrap();
+        open.store(false, Ordering::Relaxed);
+        send(&transport, "GET").await.unwrap();
+        assert!(send(&transport, "PUT").await.is_err());
+        open.store(true, Ordering::Relaxed);
+        send(&transport, "PUT").await.unwrap();
+        assert_eq!(heard.lock().unwrap().matches("PUT /x").count(), 2);
     }
 }

@@ -69,7 +69,7 @@ pub use health::{
     AdapterCount, ControlPlane, GracePeriod, HealthReport, HealthStatus, Liveness, Loaded,
     Readiness, Server,
 };
-pub use http_transport::HttpTransport;
+pub use http_transport::{Gate, HttpTransport};
 pub use identity_mappings::{IdentityMapping, IdentityMappings, NewIdentityMapping, SidMapping};
 pub use identity_providers::{
     Applied, IdentityProvider, IdentityProviders, KerberosConfig, LdapConfig, LdapTls,

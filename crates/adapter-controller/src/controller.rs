@@ -5,9 +5,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_types::DittoServer;
 use api_types::conditions::{ConditionType, find};
 use api_types::names;
+use api_types::v1alpha1::AdapterKind;
+use api_types::{DittoServer, DittoServerSpec};
 use async_trait::async_trait;
 use controller_runtime::rest::RestSettings;
 use controller_runtime::{Applier, Context, Events, Outcome, Reconcile};
@@ -19,7 +20,7 @@ use resources::Instance;
 
 use crate::MANAGER;
 use crate::apply;
-use crate::known::{available_since, has_own_services, is_paused, is_taken_over};
+use crate::known::{available_since, has_own_services, is_paused, is_taken_over, last_status};
 use crate::observe;
 use crate::plan::{self, Plan, Wish, Wishes};
 use crate::poll::{Pace, Pollers, Target};
@@ -166,6 +167,13 @@ fn significant(server: &DittoServer) -> u64 {
             find(&status.conditions, kind).is_some().hash(&mut hasher);
         }
         status.adapters.is_some().hash(&mut hasher);
+        // What is sent to the server waits for these.
+        let nfs = last_status(server, AdapterKind::Nfs);
+        nfs.and_then(|nfs| nfs.tls_secret.as_ref())
+            .hash(&mut hasher);
+        for pushed in status.pushed.iter().flatten() {
+            pushed.what.hash(&mut hasher);
+        }
     }
     hasher.finish()
 }
@@ -179,6 +187,28 @@ fn is_in_the_way(plan: &Plan) -> bool {
         let Wishes { service, policy } = wishes;
         *service == Wish::Conflict || *policy == Wish::Conflict
     })
+}
+
+/// The Secrets whose values, or files, are pushed to the server.
+fn declared_secrets(spec: &DittoServerSpec) -> Vec<String> {
+    let adapters = spec.adapters.as_ref();
+    let nfs = adapters.and_then(|adapters| adapters.nfs.as_ref());
+    let tls = nfs.and_then(|nfs| nfs.tls.as_ref());
+    let identity = spec.identity.as_ref();
+    let ldap = identity.and_then(|identity| identity.ldap.as_ref());
+    let kerberos = identity.and_then(|identity| identity.kerberos.as_ref());
+    let machine = kerberos.and_then(|kerberos| kerberos.machine_account.as_ref());
+    let references = [
+        ldap.and_then(|ldap| ldap.bind_password_secret_ref.as_ref()),
+        kerberos.and_then(|kerberos| kerberos.keytab_secret_ref.as_ref()),
+        machine.and_then(|machine| machine.secret_ref.as_ref()),
+    ];
+    let references = references.into_iter().flatten();
+    let references = references.map(|reference| reference.name.0.clone());
+    tls.map(|tls| tls.secret_name.0.clone())
+        .into_iter()
+        .chain(references)
+        .collect()
 }
 
 impl AdapterController {
@@ -198,6 +228,7 @@ impl AdapterController {
                     .map(|of| of.name.0.clone()),
             );
         }
+        secrets.extend(declared_secrets(&server.spec));
         let namespace = server.namespace().unwrap_or_default();
         let secrets = secrets
             .into_iter()
@@ -222,6 +253,14 @@ impl AdapterController {
                     pace: Pace::of(&server.spec.adapter_discovery),
                     polls: server.spec.adapter_discovery.remove_after_polls,
                     spec: Box::new(server.spec.clone()),
+                    awaited: status
+                        .and_then(|status| status.awaiting_restart.clone())
+                        .unwrap_or_default(),
+                    pushed: status
+                        .and_then(|status| status.pushed.clone())
+                        .unwrap_or_default(),
+                    tls_secret: last_status(server, AdapterKind::Nfs)
+                        .and_then(|nfs| nfs.tls_secret.clone()),
                     may_write: !is_paused(server),
                     leave_behind: is_taken_over(server) && has_own_services(server),
                 },

@@ -31,6 +31,8 @@ pub fn cluster_role() -> ClusterRole {
             &["secrets"],
             &["get", "list", "watch", "create", "delete"],
         ),
+        // Asked whether the pod that serves has the files that a setting names.
+        rule("", &["pods"], &["get"]),
         // Asked for a load balancer that has had no address for too long.
         rule("", &["events"], &["list"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),

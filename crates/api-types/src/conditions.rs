@@ -128,6 +128,8 @@ reasons! {
     InputUnreadable,
     /// An adapter has the port of the API or of the metrics endpoint.
     PortConflict,
+    /// The running server uses a file that the spec no longer asks for.
+    StillInUse,
     /// The database is a file on the control-plane volume.
     SqliteOnVolume,
     /// The Secret with the database's connection is complete.
@@ -244,6 +246,8 @@ reasons! {
     ViewOutdated,
     /// What the spec declares is not in force.
     SettingsNotApplied,
+    /// What the spec declares is stored in the server, which takes it at a later start.
+    RestartAwaited,
     /// No load balancer is asked for.
     NoLoadBalancer,
     /// Every load balancer has an address.

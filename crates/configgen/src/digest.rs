@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use api_types::DittoServerSpec;
 use api_types::v1alpha1::{
-    ControlPlane, Identity, Jwt, Kerberos, Logging, MachineAccount, Metrics,
+    ControlPlane, Identity, Jwt, Kerberos, Logging, MachineAccount, Metrics, NfsTls,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use percona_bridge::Source;
@@ -39,10 +39,10 @@ impl RestartSpec {
             database: _,
             control_plane,
             identity,
-            // Matters of the adapter-controller.
+            // Matters of the adapter-controller, but for the files that the pod mounts.
             adapter_discovery: _,
             adapter_services: _,
-            adapters: _,
+            adapters,
             // The API Service and the policy are changed in place.
             service: _,
             network_policy: _,
@@ -79,6 +79,15 @@ impl RestartSpec {
             "securityContext": security_context,
             "podSecurityContext": pod_security_context,
         }));
+        let nfs = adapters.as_ref().and_then(|all| all.nfs.as_ref());
+        if let Some(tls) = nfs.and_then(|nfs| nfs.tls.as_ref()) {
+            // The mode is a setting of the adapter.
+            let NfsTls {
+                secret_name,
+                mode: _,
+            } = tls;
+            value["nfsCertificate"] = json!(secret_name);
+        }
         if let Some(pod) = pod.as_ref().and_then(pod_part) {
             value["pod"] = pod;
         }
@@ -247,6 +256,7 @@ mod tests {
         for spec in [
             json!({"replicas": 0}),
             json!({"adapterDiscovery": {"pollingInterval": "60s"}}),
+            json!({"adapters": {"nfs": {"port": 2049, "settings": {"udpEnabled": true}}}}),
             json!({"adapterServices": {"type": "LoadBalancer", "annotations": {"a": "b"}}}),
             json!({"service": {"type": "NodePort", "annotations": {"a": "b"}}}),
             json!({"snapshotPolicies": [{"share": "s", "interval": "1h"}]}),
@@ -272,6 +282,7 @@ mod tests {
         for spec in [
             json!({"image": "other:1"}),
             json!({"controlPlane": {"port": 9999}}),
+            json!({"adapters": {"nfs": {"tls": {"secretName": "cert"}}}}),
             json!({"database": {"sqlite": {"path": "/data/controlplane/other.db"}}}),
             json!({"database": {"postgresSecretRef": {"name": "pg", "key": "k"}}}),
             json!({"logging": {"level": "DEBUG"}}),

@@ -14,6 +14,8 @@ pub enum Effect {
     Restart,
     /// The process reads it again when it changes.
     HotReload,
+    /// The adapter-controller pushes it to the running process.
+    Pushed,
     /// The process reads it at its first start only; later values have no effect.
     FirstStart,
 }
@@ -56,6 +58,8 @@ pub enum InputKind {
     MetricsToken,
     /// The metrics endpoint's certificate, or its key.
     MetricsCertificate,
+    /// The certificate of NFS over TLS, or its key.
+    NfsCertificate,
     /// The password for the LDAP directory.
     LdapPassword,
     /// The keytab of the server's Kerberos service.
@@ -72,7 +76,7 @@ pub enum InputKind {
 
 impl InputKind {
     /// Every kind.
-    pub const ALL: [InputKind; 13] = [
+    pub const ALL: [InputKind; 14] = [
         InputKind::TokenKey,
         InputKind::AdminPassword,
         InputKind::DatabaseConnection,
@@ -80,6 +84,7 @@ impl InputKind {
         InputKind::ClientCa,
         InputKind::MetricsToken,
         InputKind::MetricsCertificate,
+        InputKind::NfsCertificate,
         InputKind::LdapPassword,
         InputKind::ServiceKeytab,
         InputKind::Krb5Conf,
@@ -98,6 +103,7 @@ impl InputKind {
             InputKind::ClientCa => "the CA of client certificates",
             InputKind::MetricsToken => "the metrics token",
             InputKind::MetricsCertificate => "the metrics endpoint's certificate",
+            InputKind::NfsCertificate => "the certificate of NFS over TLS",
             InputKind::LdapPassword => "the LDAP password",
             InputKind::ServiceKeytab => "the service keytab",
             InputKind::Krb5Conf => "krb5.conf",
@@ -119,8 +125,11 @@ impl InputKind {
             | InputKind::MachinePassword
             | InputKind::MachineKeytab
             | InputKind::PodVariable => Effect::Restart,
-            InputKind::ApiCertificate | InputKind::ServiceKeytab => Effect::HotReload,
-            InputKind::AdminPassword | InputKind::LdapPassword => Effect::FirstStart,
+            InputKind::ApiCertificate | InputKind::NfsCertificate | InputKind::ServiceKeytab => {
+                Effect::HotReload
+            }
+            InputKind::LdapPassword => Effect::Pushed,
+            InputKind::AdminPassword => Effect::FirstStart,
         }
     }
 }
@@ -215,6 +224,15 @@ pub fn inputs(server: &str, spec: &DittoServerSpec, source: Option<&Source>) -> 
     }
     if let Some(metrics) = spec.metrics.as_ref().filter(|metrics| metrics.enabled) {
         inputs.extend(metrics_inputs(metrics));
+    }
+    let nfs = spec.adapters.as_ref().and_then(|all| all.nfs.as_ref());
+    if let Some(tls) = nfs.and_then(|nfs| nfs.tls.as_ref()) {
+        inputs.extend(["tls.crt", "tls.key"].map(|key| {
+            Input::new(
+                InputKind::NfsCertificate,
+                SecretKeyRef::new(tls.secret_name.0.as_str(), key),
+            )
+        }));
     }
     if let Some(password) = ldap
         .filter(|ldap| ldap.enabled == Some(true))
@@ -331,6 +349,7 @@ mod tests {
                 "kerberos": {"enabled": true, "keytabSecretRef": reference, "krb5ConfSecretRef": reference,
                     "machineAccount": {"enabled": true, "secretRef": reference, "keytabSecretRef": reference}},
             },
+            "adapters": {"nfs": {"tls": {"secretName": "cert"}}},
             "pod": {"env": [{"name": "A", "valueFrom": {"secretKeyRef": reference}}]},
         }))
         .into_iter()

@@ -12,6 +12,8 @@ pub const CLIENT_CA: &str = "/tls-client-ca";
 pub const METRICS_TLS: &str = "/metrics-tls";
 /// Folder of the token that scrapers present: `token`.
 pub const METRICS_TOKEN: &str = "/metrics-token";
+/// Folder of the certificate of NFS over TLS: `tls.crt` and `tls.key`.
+pub const NFS_TLS: &str = "/nfs-tls";
 /// Folder of the service keytab: `dittofs.keytab`.
 pub const KEYTAB: &str = "/kerberos";
 /// Folder of `krb5.conf`.

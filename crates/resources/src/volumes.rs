@@ -72,6 +72,16 @@ fn secrets(spec: &DittoServerSpec) -> Vec<(Volume, &'static str)> {
             ));
         }
     }
+    let nfs = spec.adapters.as_ref().and_then(|all| all.nfs.as_ref());
+    if let Some(tls) = nfs.and_then(|nfs| nfs.tls.as_ref()) {
+        let mut volume = secret("nfs-tls", &tls.secret_name.0, None, None);
+        if let Some(source) = &mut volume.secret {
+            // A pod that is made anew while somebody has deleted the Secret serves the other
+            // protocols, and its API, all the same.
+            source.optional = Some(true);
+        }
+        found.push((volume, paths::NFS_TLS));
+    }
     if let Some(metrics) = spec.metrics.as_ref().filter(|metrics| metrics.enabled) {
         found.extend(metrics_secrets(metrics));
     }

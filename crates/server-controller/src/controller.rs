@@ -174,6 +174,10 @@ impl Reconcile for ServerController {
             }
             for adapter in status.adapters.iter().flatten() {
                 (&adapter.kind, adapter.enabled, adapter.listen_port).hash(&mut hasher);
+                adapter.tls_secret.hash(&mut hasher);
+            }
+            for pushed in status.pushed.iter().flatten() {
+                pushed.what.hash(&mut hasher);
             }
         }
         hasher.finish()

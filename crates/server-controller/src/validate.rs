@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use api_types::conditions::Reason;
 use api_types::names;
 use api_types::names::Volume;
+use api_types::v1alpha1::KERBEROS_IN_USE;
 use configgen::{Check, Concern, Effect, Input, JWT_KEY, PASSWORD_KEY};
 use kube::Resource;
 use percona_bridge::{NotSupported, Source};
@@ -84,6 +85,7 @@ pub fn validate(observed: &Observed) -> Result<Validated<'_>, NotInCluster> {
     } = judged;
     problems.dedup();
     problems.extend(port_conflicts(observed));
+    problems.extend(still_used(observed));
     let complete = make.is_empty() && problems.is_empty();
     let digest = match (&source, jwt) {
         (Ok(source), Some(key)) if complete => Some(configgen::restart_digest(
@@ -135,6 +137,40 @@ fn port_conflicts(observed: &Observed) -> Vec<Problem> {
             })
         })
         .collect()
+}
+
+/// Files that the running server uses by what its database says, and the spec no longer asks for. They
+/// go once the adapter-controller has taken the setting back: without them NFS would not be served, and
+/// with Kerberos the server would not start.
+fn still_used(observed: &Observed) -> Vec<Problem> {
+    let server = &observed.server;
+    let Some(status) = &server.status else {
+        return Vec::new();
+    };
+    let problem = |message: &str| Problem {
+        concern: Concern::Config,
+        reason: Reason::StillInUse,
+        message: format!(
+            "{message} It is taken back first, and the running pod stays as it is until then. If this does not pass, see to the adapter-controller, and to Authenticated."
+        ),
+    };
+    let adapters = server.spec.adapters.as_ref();
+    let nfs = adapters.and_then(|all| all.nfs.as_ref());
+    let mut rows = status.adapters.iter().flatten();
+    let tls =
+        rows.any(|adapter| adapter.tls_secret.is_some()) && nfs.is_none_or(|nfs| nfs.tls.is_none());
+    let identity = server.spec.identity.as_ref();
+    let kerberos = identity.and_then(|identity| identity.kerberos.as_ref());
+    let mut pushed = status.pushed.iter().flatten();
+    let keytab = pushed.any(|pushed| pushed.what == KERBEROS_IN_USE)
+        && kerberos.is_none_or(|kerberos| kerberos.enabled != Some(true));
+    [
+        tls.then(|| problem("The server uses the certificate of NFS over TLS.")),
+        keytab.then(|| problem("The server uses the keytab of Kerberos.")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[derive(Default)]
@@ -353,6 +389,8 @@ fn conflicts(observed: &Observed, instance: &Instance<'_>) -> Vec<Conflict> {
 mod tests {
     use std::sync::Arc;
 
+    use api_types::DittoServer;
+
     use super::*;
     use crate::testing::{empty, left_claim, provisioned, secret};
     use serde_json::json;
@@ -402,6 +440,34 @@ mod tests {
         assert_eq!(reasons(&world), [Reason::SecretInvalid]);
         secret(&mut world, "files-jwt-secret", &[("other", "x")]);
         assert_eq!(reasons(&world), [Reason::SecretKeyMissing]);
+    }
+
+    #[test]
+    fn what_the_running_server_uses_keeps_the_pod_as_it_is() {
+        let tls = json!({"adapters": {"nfs": {"tls": {"secretName": "cert"}}}});
+        let kerberos = json!({"identity": {"kerberos": {"enabled": true, "servicePrincipal": "nfs/x@Y",
+            "keytabSecretRef": {"name": "kt", "key": "k"}}}});
+        let row = json!({"adapters": [{"type": "nfs", "enabled": true, "healthy": true, "tlsSecret": "cert"}]});
+        let latch = json!({"pushed": [{"what": KERBEROS_IN_USE, "secretUID": "u", "resourceVersion": "1"}]});
+        let nothing = json!({});
+        for (spec, status, used) in [
+            (&nothing, &row, true),
+            (&tls, &row, false),
+            (&nothing, &nothing, false),
+            (&nothing, &latch, true),
+            (&kerberos, &latch, false),
+        ] {
+            let mut world = provisioned(spec.clone());
+            secret(&mut world, "cert", &[("tls.crt", "c"), ("tls.key", "k")]);
+            secret(&mut world, "kt", &[("k", "k")]);
+            let mut server = DittoServer::clone(&world.server);
+            server.status = serde_json::from_value(status.clone()).unwrap();
+            world.server = Arc::new(server);
+            let validated = validate(&world).unwrap();
+            assert_eq!(validated.digest.is_none(), used, "{spec} {status}");
+            let expected: &[Reason] = if used { &[Reason::StillInUse] } else { &[] };
+            assert_eq!(reasons(&world), expected, "{spec} {status}");
+        }
     }
 
     #[test]

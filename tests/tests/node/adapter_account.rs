@@ -14,10 +14,10 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch};
 use serde_json::{Value, json};
 
-const USER: &str = "dittofs-adapter-controller";
+pub(crate) const USER: &str = "dittofs-adapter-controller";
 
 /// The password that lies in our Secret.
-async fn stored(world: &World) -> Result<String> {
+pub(crate) async fn stored(world: &World) -> Result<String> {
     let name = names::adapter_credentials(SERVER);
     let secret = world.api::<Secret>().get(&name).await?;
     let mut data = secret.data.context("no data")?;
@@ -27,7 +27,7 @@ async fn stored(world: &World) -> Result<String> {
 }
 
 /// Waits until the password in our Secret opens the server with the account in `role`.
-async fn works(world: &World, admin: &Admin, role: &str) -> Result<()> {
+pub(crate) async fn works(world: &World, admin: &Admin, role: &str) -> Result<()> {
     until("the account works", async || {
         let password = stored(world).await?;
         if let Err(error) = admin.rest.session(USER, &password).await {
@@ -223,6 +223,81 @@ fn adapter_settings_are_as_declared_and_otherwise_as_people_leave_them() -> Outc
         world.change(json!({"spec": {"adapters": null}})).await?;
         works(world, &admin, "operator").await?;
         lease(60).await?;
+        ensure!(address(world, Nfs).await? == nfs, "another address");
+        Ok(())
+    })
+}
+
+#[test]
+fn adapter_settings_that_wait_for_a_start_are_told_until_the_adapter_was_started() -> Outcome {
+    scenario("waits", Pods::Run, async |world| {
+        let (_servers, adapters, admin) = served(world, json!({})).await?;
+        let nfs = address(world, Nfs).await?;
+        let settings =
+            json!({"portmapperEnabled": true, "portmapperPort": 10112, "mdnsEnabled": true});
+        let declared = json!({"nfs": {"settings": settings},
+            "smb": {"settings": {"mdnsEnabled": true, "wsdiscoveryEnabled": true}}});
+        world
+            .change(json!({"spec": {"adapters": declared}}))
+            .await?;
+        let message = world
+            .condition("AdaptersReady", "False", "RestartAwaited")
+            .await?;
+        for part in ["adapter nfs", "portmapper_enabled", "portmapper_port"] {
+            ensure!(message.contains(part), "{message}");
+        }
+        ensure!(!message.contains("mdns"), "taken live: {message}");
+        let stored = admin.get("/adapters/nfs/settings").await?;
+        ensure!(stored["portmapper_port"] == 10112, "{stored}");
+        let stored = admin.get("/adapters/smb/settings").await?;
+        ensure!(stored["wsdiscovery_enabled"] == true, "{stored}");
+        let pod = cluster_tests::pods::pod_of(world, SERVER).await?;
+        let ip = pod.status.and_then(|status| status.pod_ip);
+        let portmapper = format!("{}:10112", ip.context("the pod has no address")?);
+        let early = tokio::net::TcpStream::connect(&portmapper).await;
+        ensure!(early.is_err(), "it runs already");
+
+        // Another process of the controller has it from the status.
+        adapters.stop().await?;
+        let adapters = Controller::adapters(world).await?;
+        adapters.visited_after(0).await?;
+        adapters.quiet().await?;
+        world
+            .condition("AdaptersReady", "False", "RestartAwaited")
+            .await?;
+
+        // The server reads them again every 10 s: a start before that is none.
+        let status = world.server().await?.status.unwrap_or_default();
+        let notes = status.awaiting_restart.unwrap_or_default();
+        let note = notes.first().context("nothing is noted")?;
+        let reread = note.since.parse::<jiff::Timestamp>()? + Duration::from_secs(11);
+        until("the server has read them again", async || {
+            let now = jiff::Timestamp::now();
+            Ok(if now > reread {
+                Ok(())
+            } else {
+                Err(now.to_string())
+            })
+        })
+        .await?;
+        let off_and_on = [json!({"enabled": false}), json!({"enabled": true})];
+        for change in off_and_on {
+            admin.put("/adapters/nfs", change).await?;
+        }
+        until("it runs", async || {
+            let connected = tokio::net::TcpStream::connect(&portmapper).await;
+            Ok(connected.map(|_| ()).map_err(|error| error.to_string()))
+        })
+        .await?;
+        world
+            .condition("AdaptersReady", "True", "AdaptersHealthy")
+            .await?;
+        let status = world.server().await?.status.unwrap_or_default();
+        ensure!(
+            status.awaiting_restart.is_none(),
+            "{:?}",
+            status.awaiting_restart
+        );
         ensure!(address(world, Nfs).await? == nfs, "another address");
         Ok(())
     })

@@ -2,15 +2,20 @@
 
 mod adapter_account;
 mod adapter_addresses;
+mod adapter_faults;
+mod adapter_identity;
+mod adapter_secrets;
 mod adapter_services;
 mod adapter_takeover;
 mod adapter_tls;
+mod adapter_writes;
 mod configuration;
 mod crashes;
 mod images;
 mod inputs;
 mod metrics;
 mod namespaces;
+mod nfs_tls;
 mod port_forward;
 mod restart_table;
 mod restarts;

@@ -151,6 +151,8 @@ fn of_input(kind: InputKind) -> Result<Row> {
             Row::secret("metrics-certificate", certificate()?, certificate()?)
                 .with(json!({"metrics": {"enabled": true, "certSecretName": "metrics-certificate"}}))
         }
+        InputKind::NfsCertificate => Row::secret("nfs-certificate", certificate()?, certificate()?)
+            .with(json!({"adapters": {"nfs": {"tls": {"secretName": "nfs-certificate"}}}})),
         InputKind::LdapPassword => Row::secret("ldap", one("one"), one("two")).with(
             json!({"identity": {"ldap": {"enabled": true, "url": "ldap://127.0.0.1:1", "allowPlaintext": true,
                 "baseDN": "dc=example", "bindDN": "cn=files", "bindPasswordSecretRef": reference("ldap")}}}),
@@ -175,7 +177,7 @@ fn of_input(kind: InputKind) -> Result<Row> {
     };
     row.cost = match kind.effect() {
         Effect::Restart => Cost::Once,
-        Effect::HotReload | Effect::FirstStart => Cost::Never,
+        Effect::HotReload | Effect::Pushed | Effect::FirstStart => Cost::Never,
     };
     Ok(row)
 }
@@ -262,7 +264,7 @@ fn of_fields(spec: DittoServerSpec) -> Vec<Row> {
             [
                 json!({"adapterDiscovery": {"pollingInterval": "45s"}}),
                 json!({"adapterServices": {"type": "NodePort", "annotations": {"a": "b"}}}),
-                json!({"adapters": {"nfs": {"enabled": true, "port": 12050, "settings": {"leaseTime": 60}}}}),
+                json!({"adapters": {"nfs": {"enabled": true, "port": 12050, "settings": {"leaseTime": 60, "udpEnabled": true, "portmapperEnabled": true}}}}),
                 json!({"service": {"annotations": {"example.org/a": "b"}}}),
                 json!({"service": {"type": "NodePort"}}),
                 json!({"networkPolicy": {"apiFrom": [{"podSelector": {}}]}}),
@@ -291,7 +293,7 @@ fn certificate() -> Result<Values> {
 
 /// A keytab with one key of the service, of this version
 /// (<https://web.mit.edu/kerberos/krb5-latest/doc/formats/keytab_file_format.html>).
-fn keytab(version: u8) -> Vec<u8> {
+pub(crate) fn keytab(version: u8) -> Vec<u8> {
     let counted = |bytes: &[u8]| {
         let length = u16::try_from(bytes.len()).unwrap_or_default();
         [&length.to_be_bytes(), bytes].concat()

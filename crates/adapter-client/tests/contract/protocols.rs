@@ -220,6 +220,28 @@ pub(crate) async fn adapter_settings(rig: &Rig) {
         (patched.lease_time, patched.version),
         (Seconds(120), fresh.version + 1)
     );
+    // What the operator leaves out of its spec: the answer shows the old values.
+    let ignored = NfsSettingsPatch {
+        v4_min_minor_version: Some(1),
+        v4_max_minor_version: Some(1),
+        v4_max_connections_per_session: Some(3),
+        udp_enabled: Some(true),
+        ..NfsSettingsPatch::default()
+    };
+    let after = admin
+        .patch_settings::<NfsSettings>(&ignored, WriteMode::Store)
+        .await
+        .unwrap();
+    assert!(after.udp_enabled);
+    assert_eq!(
+        (
+            after.v4_min_minor_version,
+            after.v4_max_minor_version,
+            after.v4_max_connections_per_session
+        ),
+        (0, 2, 16)
+    );
+
     let out_of_range = admin
         .patch_settings::<NfsSettings>(&lease(1), WriteMode::Store)
         .await;

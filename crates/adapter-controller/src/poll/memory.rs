@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api_types::conditions::Reason;
-use api_types::v1alpha1::{AdapterKind, PushedSecret};
+use api_types::v1alpha1::{AdapterKind, AwaitedRestart, PushedSecret};
 use tokio::time::Instant;
 
 /// An adapter as the server tells of it.
@@ -62,8 +62,12 @@ pub struct Found {
     pub adapters: Vec<Seen>,
     /// What of the declared settings is not in force, for people.
     pub not_applied: Vec<String>,
+    /// What of the declared settings the server takes at a later start.
+    pub awaited: Vec<AwaitedRestart>,
     /// Secrets that were pushed, as they were then.
     pub pushed: Vec<PushedSecret>,
+    /// The Secret of NFS over TLS whose files the server uses, or is about to.
+    pub tls_secret: Option<String>,
 }
 
 /// The result of one look.
@@ -225,7 +229,9 @@ pub(crate) mod tests {
         Ok(Found {
             adapters,
             not_applied: Vec::new(),
+            awaited: Vec::new(),
             pushed: Vec::new(),
+            tls_secret: None,
         })
     }
 

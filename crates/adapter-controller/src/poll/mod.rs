@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use api_types::DittoServer;
 use api_types::conditions::Reason;
-use api_types::v1alpha1::{ApiStatus, DittoServerSpec};
+use api_types::v1alpha1::{ApiStatus, AwaitedRestart, DittoServerSpec, PushedSecret};
 use async_trait::async_trait;
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
@@ -53,6 +53,12 @@ pub struct Target {
     pub polls: u32,
     /// What it shall be.
     pub spec: Box<DittoServerSpec>,
+    /// What it took for a later start before this process, as the status says.
+    pub awaited: Vec<AwaitedRestart>,
+    /// The Secrets that it had before this process, as the status says.
+    pub pushed: Vec<PushedSecret>,
+    /// The Secret of NFS over TLS whose files it uses, or is about to, as the status says.
+    pub tls_secret: Option<String>,
     /// Whether anything may be written: in the server or in Kubernetes.
     pub may_write: bool,
     /// Whether the server was made by the Go operator, and its Services are ours by now: then that

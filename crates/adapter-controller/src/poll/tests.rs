@@ -82,6 +82,9 @@ pub(crate) fn target(name: &str) -> Target {
         spec: Box::new(crate::testing::server(serde_json::json!({})).spec),
         may_write: true,
         leave_behind: false,
+        awaited: Vec::new(),
+        pushed: Vec::new(),
+        tls_secret: None,
     }
 }
 

@@ -4,17 +4,23 @@
 use std::collections::BTreeMap;
 
 use adapter_client::{
-    Adapter, AdapterChange, AdapterSettings, Client as RestClient, Error, NewAdapter,
-    NfsSettings as LiveNfs, SmbSettings as LiveSmb, WriteMode,
+    Adapter, AdapterChange, Client as RestClient, Error, NewAdapter, NfsSettings as LiveNfs,
+    SmbSettings as LiveSmb,
 };
-use api_types::v1alpha1::{AdapterKind, Adapters, DittoServerSpec, NfsAdapter, SmbAdapter};
-use serde_json::Value;
+use api_types::v1alpha1::{
+    AdapterKind, Adapters, DittoServerSpec, NfsAdapter, NfsSettings, SmbAdapter,
+};
 
-use super::settings::{differing, json, nfs_patch, smb_patch};
+use super::awaited::Starts;
+use super::settings::{json, nfs_patch, smb_patch};
+use super::tuning::{Ledger, compare, settle};
 use super::{kind_of, type_of};
 
 /// Lowest port that the server, which does not run as root, can listen on.
 const LOWEST_PORT: u16 = 1024;
+
+/// Port of the portmapper while nobody gives it another (server contract 3.8).
+const PORTMAPPER: u16 = 10111;
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -23,47 +29,6 @@ pub(super) struct Pushed {
     pub(super) changed: bool,
     /// What is not in force, for people.
     pub(super) not_applied: Vec<String>,
-}
-
-/// What the server did not take, by what it is about: asked again only when it, or the server's own
-/// value, is another one.
-#[derive(Debug, Default)]
-pub(super) struct Stuck(BTreeMap<(AdapterKind, &'static str), Attempt>);
-
-#[derive(Debug, PartialEq)]
-struct Attempt {
-    wanted: Value,
-    live: Value,
-    message: String,
-}
-
-impl Stuck {
-    fn message(
-        &self,
-        about: (AdapterKind, &'static str),
-        wanted: &Value,
-        live: &Value,
-    ) -> Option<&str> {
-        let attempt = self.0.get(&about)?;
-        let same = attempt.wanted == *wanted && attempt.live == *live;
-        same.then_some(attempt.message.as_str())
-    }
-
-    fn note(
-        &mut self,
-        about: (AdapterKind, &'static str),
-        wanted: Value,
-        live: Value,
-        message: &str,
-    ) {
-        let message = message.to_owned();
-        let attempt = Attempt {
-            wanted,
-            live,
-            message,
-        };
-        self.0.insert(about, attempt);
-    }
 }
 
 /// The ports of the server that adapters must not have.
@@ -135,49 +100,84 @@ fn differs(row: Option<Row>, wish: Wish) -> bool {
         || (wish.port.is_some() && wish.port != row.port)
 }
 
-/// Which settings of a protocol differ, or why that cannot be told.
-async fn compare<S: AdapterSettings>(
-    client: &RestClient,
-    kind: AdapterKind,
-    wanted: &S::Patch,
-) -> Option<String> {
-    let what = format!("adapters.{}.settings", kind.as_str());
-    match client.adapters().settings::<S>().await {
-        Ok(live) => {
-            let fields = differing(&json(wanted), &json(&live));
-            (!fields.is_empty()).then(|| format!("{what} differ: {}.", fields.join(", ")))
-        }
-        Err(error) => Some(format!("{what} cannot be compared: {error}.")),
-    }
-}
-
 /// Brings what `declared` says to the server whose adapters are `adapters`.
 pub(super) async fn push(
     client: &RestClient,
     taken: Taken<'_>,
     declared: &Adapters,
     adapters: &[Adapter],
-    stuck: &mut Stuck,
+    ledger: &mut Ledger,
 ) -> Pushed {
     let mut pushed = Pushed::default();
     rows(client, taken, declared, adapters, &mut pushed).await;
     let Adapters { nfs, smb } = declared;
-    let exists = |kind| adapters.iter().any(|row| kind_of(&row.kind) == Some(kind));
-    if let Some(settings) = nfs.as_ref().and_then(|nfs| nfs.settings.as_ref())
-        && exists(AdapterKind::Nfs)
-    {
-        let about = (AdapterKind::Nfs, "settings");
-        let said = settle::<LiveNfs>(client, about, &nfs_patch(settings), stuck).await;
-        pushed.not_applied.extend(said);
+    let running = |kind| {
+        let mut rows = adapters.iter();
+        let row = rows.find(|row| kind_of(&row.kind) == Some(kind));
+        row.map(|row| row.running)
+    };
+    let nfs = nfs.as_ref().and_then(|nfs| nfs.settings.as_ref());
+    match (nfs, running(AdapterKind::Nfs)) {
+        (None, _) => ledger.forget(AdapterKind::Nfs),
+        (Some(_), None) => {}
+        (Some(settings), Some(running)) => {
+            let said = match portmapper_clash(taken, &live_rows(adapters), settings) {
+                Some(clash) => Some(clash),
+                None => {
+                    let wanted = nfs_patch(settings);
+                    settle::<LiveNfs>(client, AdapterKind::Nfs, &wanted, running, ledger).await
+                }
+            };
+            pushed.not_applied.extend(said);
+        }
     }
-    if let Some(settings) = smb.as_ref().and_then(|smb| smb.settings.as_ref())
-        && exists(AdapterKind::Smb)
-    {
-        let about = (AdapterKind::Smb, "settings");
-        let said = settle::<LiveSmb>(client, about, &smb_patch(settings), stuck).await;
-        pushed.not_applied.extend(said);
+    let smb = smb.as_ref().and_then(|smb| smb.settings.as_ref());
+    match (smb, running(AdapterKind::Smb)) {
+        (None, _) => ledger.forget(AdapterKind::Smb),
+        (Some(_), None) => {}
+        (Some(settings), Some(running)) => {
+            let wanted = smb_patch(settings);
+            let said = settle::<LiveSmb>(client, AdapterKind::Smb, &wanted, running, ledger).await;
+            pushed.not_applied.extend(said);
+        }
     }
     pushed
+}
+
+impl Ledger {
+    /// Nothing of a protocol's settings is declared.
+    fn forget(&mut self, kind: AdapterKind) {
+        self.awaited.retain(Starts::Adapter(kind), |_| false);
+    }
+}
+
+/// The port of the portmapper that a spec declares, if it declares one.
+fn portmapper_port(settings: &NfsSettings) -> Option<u16> {
+    let enabled = settings.portmapper_enabled == Some(true);
+    let default = enabled.then_some(PORTMAPPER);
+    settings.portmapper_port.or(default)
+}
+
+/// Why the portmapper cannot have its port. It is opened before the API, whose port would be taken at
+/// the server's next start.
+fn portmapper_clash(
+    taken: Taken<'_>,
+    rows: &BTreeMap<AdapterKind, Row>,
+    settings: &NfsSettings,
+) -> Option<String> {
+    let port = portmapper_port(settings)?;
+    let mut adapters = rows.iter();
+    let other = if taken.running_api == Some(port) || taken.spec.control_plane.port == port {
+        "the API".to_owned()
+    } else if let Some(field) = taken.spec.listener_at(port) {
+        field.to_owned()
+    } else {
+        let (kind, _) = adapters.find(|(_, row)| row.enabled && row.port == Some(port))?;
+        format!("the adapter {}", kind.as_str())
+    };
+    Some(format!(
+        "adapters.nfs.settings are not sent: portmapperPort {port} is that of {other}. Give the portmapper another port."
+    ))
 }
 
 /// What an adapter is, as far as ports are concerned.
@@ -203,6 +203,7 @@ impl Wish {
                     enabled,
                     port,
                     settings: _,
+                    tls: _,
                 } = nfs;
                 (*enabled, *port)
             }),
@@ -380,6 +381,11 @@ fn listener(
     if metrics.any(|metrics| metrics.enabled && metrics.port == port) {
         return Some("the metrics endpoint".to_owned());
     }
+    let nfs = spec.adapters.as_ref().and_then(|all| all.nfs.as_ref());
+    let nfs = nfs.and_then(|nfs| nfs.settings.as_ref());
+    if nfs.and_then(portmapper_port) == Some(port) {
+        return Some("the portmapper".to_owned());
+    }
     let mut others = rows.iter().filter(|(other, _)| **other != kind);
     others
         .find(|(_, row)| row.enabled && row.port == Some(port))
@@ -394,58 +400,7 @@ fn first_port(kind: AdapterKind) -> u16 {
     }
 }
 
-/// Brings settings of a protocol to the server; what is not in force afterwards, for people.
-async fn settle<S: AdapterSettings>(
-    client: &RestClient,
-    about: (AdapterKind, &'static str),
-    wanted: &S::Patch,
-    stuck: &mut Stuck,
-) -> Option<String> {
-    let (kind, what) = about;
-    let live = match client.adapters().settings::<S>().await {
-        Ok(live) => live,
-        Err(error) => return Some(refused(kind, what, &error)),
-    };
-    let (wanted_json, live_json) = (json(wanted), json(&live));
-    if differing(&wanted_json, &live_json).is_empty() {
-        stuck.0.remove(&about);
-        return None;
-    }
-    if let Some(message) = stuck.message(about, &wanted_json, &live_json) {
-        return Some(message.to_owned());
-    }
-    let message = match client
-        .adapters()
-        .patch_settings::<S>(wanted, WriteMode::Store)
-        .await
-    {
-        Ok(after) => {
-            let ignored = differing(&wanted_json, &json(&after));
-            if ignored.is_empty() {
-                tracing::info!(adapter = kind.as_str(), "the settings were set as declared");
-                stuck.0.remove(&about);
-                return None;
-            }
-            format!(
-                "The server keeps its own value for settings of {}: {}.",
-                kind.as_str(),
-                ignored.join(", ")
-            )
-        }
-        Err(error) => {
-            let message = refused(kind, what, &error);
-            if !matches!(error, Error::Invalid { .. }) {
-                // Perhaps it goes well next time.
-                return Some(message);
-            }
-            message
-        }
-    };
-    stuck.note(about, wanted_json, live_json, &message);
-    Some(message)
-}
-
-fn refused(kind: AdapterKind, what: &str, error: &Error) -> String {
+pub(super) fn refused(kind: AdapterKind, what: &str, error: &Error) -> String {
     format!(
         "The server did not take adapters.{} ({what}): {error}.",
         kind.as_str()

@@ -1,12 +1,18 @@
 //! One server's REST API: how it is reached, our account in it, and what a look asks for.
 
 mod account;
+mod awaited;
 mod declared;
+mod identity;
+mod pod;
 mod predecessor;
+mod providers;
 mod reach;
 mod secrets;
 mod settings;
+mod tls;
 mod trouble;
+mod tuning;
 
 use adapter_client::{Adapter, AdapterType, Client as RestClient, Role};
 use api_types::v1alpha1::AdapterKind;
@@ -51,7 +57,7 @@ impl Lookers for Sessions {
             tools: self.tools.clone(),
             open: None,
             leftover: predecessor::Leftover::default(),
-            stuck: declared::Stuck::default(),
+            ledger: None,
         })
     }
 }
@@ -61,7 +67,8 @@ struct Session {
     tools: Tools,
     open: Option<Open>,
     leftover: predecessor::Leftover,
-    stuck: declared::Stuck,
+    /// `None` before the first look: then the status of a time before this process tells.
+    ledger: Option<tuning::Ledger>,
 }
 
 /// What is open while nothing that it depends on changes.
@@ -77,7 +84,9 @@ impl Looker for Session {
             // A Secret or the address may be another one: everything is read again.
             self.open = None;
             self.leftover.look_again();
-            self.stuck = declared::Stuck::default();
+            if let Some(ledger) = &mut self.ledger {
+                ledger.look_again();
+            }
         }
         let look = self.ask(target).await;
         if look.is_err() {
@@ -111,11 +120,19 @@ impl Looker for Session {
 
 impl Session {
     async fn ask(&mut self, target: &Target) -> Look {
+        let ledger = self
+            .ledger
+            .get_or_insert_with(|| tuning::Ledger::of(target));
         let declared = target.spec.adapters.as_ref();
-        let declared = declared.filter(|declared| declared::is_anything(declared));
-        let role = match declared {
-            Some(_) => Role::Admin,
-            None => Role::Operator,
+        let nfs = declared.and_then(|declared| declared.nfs.as_ref());
+        let tuned = declared.filter(|declared| declared::is_anything(declared));
+        let tls = nfs.is_some_and(|nfs| nfs.tls.is_some()) || target.tls_secret.is_some();
+        let identity =
+            providers::is_anything(target.spec.identity.as_ref()) || !ledger.pushed.is_empty();
+        let role = if tuned.is_some() || tls || identity {
+            Role::Admin
+        } else {
+            Role::Operator
         };
         let mut open = match self.open.take() {
             Some(open) => open,
@@ -123,23 +140,46 @@ impl Session {
         };
         let mut adapters = account::list(&self.tools, target, &mut open, &role).await?;
         let mut not_applied = Vec::new();
-        if let Some(declared) = declared.filter(|_| !target.may_write) {
-            not_applied = declared::differences(&open.account, declared, &adapters).await;
-        } else if let Some(declared) = declared {
-            let pushed = declared::push(
-                &open.account,
-                declared::Taken::of(&target.spec, &target.api.url),
-                declared,
-                &adapters,
-                &mut self.stuck,
-            )
-            .await;
-            not_applied = pushed.not_applied;
-            if pushed.changed {
+        let mut tls_secret = target.tls_secret.clone();
+        let mut changed = false;
+        if target.may_write {
+            if tls {
+                let row = nfs_row(&adapters);
+                let outcome = tls::push(&self.tools, target, &open.account, nfs, row, ledger).await;
+                changed |= outcome.changed;
+                tls_secret = outcome.in_use;
+                not_applied.extend(outcome.not_applied);
+            }
+            if changed {
+                adapters = account::list(&self.tools, target, &mut open, &role).await?;
+                changed = false;
+            }
+            if let Some(declared) = tuned {
+                let taken = declared::Taken::of(&target.spec, &target.api.url);
+                let pushed =
+                    declared::push(&open.account, taken, declared, &adapters, ledger).await;
+                changed |= pushed.changed;
+                not_applied.extend(pushed.not_applied);
+            }
+            if changed {
                 // Read back: what counts is what the server says now.
                 adapters = account::list(&self.tools, target, &mut open, &role).await?;
             }
+        } else {
+            if let Some(declared) = tuned {
+                not_applied = declared::differences(&open.account, declared, &adapters).await;
+            }
+            let told = target.tls_secret.as_deref();
+            let wanted = nfs.and_then(|nfs| nfs.tls.as_ref());
+            if tls {
+                not_applied.extend(tls::difference(wanted, nfs_row(&adapters), told));
+            }
         }
+        if identity {
+            let said = providers::push(&self.tools, target, &open.account, ledger).await;
+            not_applied.extend(said);
+        }
+        ledger.settle(declared, &adapters, &open.anonymous).await;
         if target.leave_behind && target.may_write {
             self.leftover
                 .remove(&self.tools, target, &open.anonymous)
@@ -149,9 +189,16 @@ impl Session {
         Ok(Found {
             adapters: adapters.iter().filter_map(seen).collect(),
             not_applied,
-            pushed: Vec::new(),
+            awaited: ledger.awaited.notes(),
+            pushed: ledger.pushed.clone(),
+            tls_secret,
         })
     }
+}
+
+fn nfs_row(adapters: &[Adapter]) -> Option<&Adapter> {
+    let mut rows = adapters.iter();
+    rows.find(|row| kind_of(&row.kind) == Some(AdapterKind::Nfs))
 }
 
 impl Tools {
@@ -165,11 +212,13 @@ impl Tools {
 
 /// What we make of an adapter; `None` for a protocol that we do not know.
 fn seen(adapter: &Adapter) -> Option<Seen> {
+    let restarting = tls::is_restarting(adapter);
     Some(Seen {
         kind: kind_of(&adapter.kind)?,
-        enabled: adapter.enabled,
+        enabled: adapter.enabled || restarting,
         port: adapter.port.number(),
         serving: match adapter.serving() {
+            adapter_client::Serving::Disabled if restarting => Serving::Starting,
             adapter_client::Serving::Yes => Serving::Healthy,
             adapter_client::Serving::No => Serving::Failed(adapter.status.message.clone()),
             adapter_client::Serving::Disabled => Serving::Off,

@@ -1,6 +1,9 @@
 //! Declared settings of a protocol as the server takes them, and how they differ from its own. Pure.
 
-use adapter_client::{Milliseconds, NfsSettingsPatch, Seconds, SmbSettingsPatch};
+use adapter_client::{
+    AdapterSettings, Milliseconds, NfsSettings as LiveNfs, NfsSettingsPatch, Seconds,
+    SmbSettings as LiveSmb, SmbSettingsPatch,
+};
 use api_types::v1alpha1::{NfsSettings, OperationName, SmbSettings};
 use serde::Serialize;
 use serde_json::Value;
@@ -49,6 +52,11 @@ pub(super) fn nfs_patch(settings: &NfsSettings) -> NfsSettingsPatch {
         max_delegations,
         dir_deleg_batch_window_ms,
         blocked_operations,
+        portmapper_enabled,
+        portmapper_port,
+        portmapper_register_with_system,
+        udp_enabled,
+        mdns_enabled,
     } = settings;
     NfsSettingsPatch {
         min_version: min_version.as_ref().and_then(text),
@@ -69,7 +77,15 @@ pub(super) fn nfs_patch(settings: &NfsSettings) -> NfsSettingsPatch {
         dir_deleg_batch_window_ms: dir_deleg_batch_window_ms
             .map(|window| Milliseconds(u64::from(window))),
         blocked_operations: names(blocked_operations.as_deref()),
-        ..NfsSettingsPatch::default()
+        portmapper_enabled: *portmapper_enabled,
+        portmapper_port: *portmapper_port,
+        portmapper_register_with_system: *portmapper_register_with_system,
+        udp_enabled: *udp_enabled,
+        mdns_enabled: *mdns_enabled,
+        // The server takes them, and keeps its own values (server contract 3.8), so no spec has them.
+        v4_min_minor_version: None,
+        v4_max_minor_version: None,
+        v4_max_connections_per_session: None,
     }
 }
 
@@ -85,6 +101,8 @@ pub(super) fn smb_patch(settings: &SmbSettings) -> SmbSettingsPatch {
         signing,
         directory_leasing_enabled,
         blocked_operations,
+        mdns_enabled,
+        wsdiscovery_enabled,
     } = settings;
     SmbSettingsPatch {
         min_dialect: min_dialect.as_ref().and_then(text),
@@ -96,7 +114,80 @@ pub(super) fn smb_patch(settings: &SmbSettings) -> SmbSettingsPatch {
         signing: signing.as_ref().and_then(text),
         directory_leasing_enabled: *directory_leasing_enabled,
         blocked_operations: names(blocked_operations.as_deref()),
-        ..SmbSettingsPatch::default()
+        mdns_enabled: *mdns_enabled,
+        wsdiscovery_enabled: *wsdiscovery_enabled,
+        // Changes nothing: the server encrypts for every client that can (server contract 3.8). A
+        // share has a switch of its own.
+        enable_encryption: None,
+    }
+}
+
+/// Declared settings of a protocol, and which of them a running adapter does not take.
+pub(super) trait Declared: AdapterSettings {
+    /// Those of `patch` that the adapter takes at its next start only. Source: server contract 3.8.
+    fn taken_at_start(patch: &Self::Patch) -> Vec<&'static str>;
+}
+
+impl Declared for LiveNfs {
+    fn taken_at_start(patch: &NfsSettingsPatch) -> Vec<&'static str> {
+        let NfsSettingsPatch {
+            min_version: _,
+            max_version: _,
+            lease_time: _,
+            grace_period: _,
+            delegation_recall_timeout: _,
+            callback_timeout: _,
+            lease_break_timeout: _,
+            max_connections: _,
+            max_clients: _,
+            max_compound_ops: _,
+            max_read_size: _,
+            max_write_size: _,
+            preferred_transfer_size: _,
+            delegations_enabled: _,
+            max_delegations: _,
+            dir_deleg_batch_window_ms: _,
+            v4_min_minor_version: _,
+            v4_max_minor_version: _,
+            v4_max_connections_per_session: _,
+            blocked_operations: _,
+            portmapper_enabled,
+            portmapper_port,
+            portmapper_register_with_system,
+            udp_enabled,
+            mdns_enabled: _,
+        } = patch;
+        let taken = [
+            ("portmapper_enabled", portmapper_enabled.is_some()),
+            ("portmapper_port", portmapper_port.is_some()),
+            (
+                "portmapper_register_with_system",
+                portmapper_register_with_system.is_some(),
+            ),
+            ("udp_enabled", udp_enabled.is_some()),
+        ];
+        let declared = taken.into_iter().filter(|(_, declared)| *declared);
+        declared.map(|(name, _)| name).collect()
+    }
+}
+
+impl Declared for LiveSmb {
+    fn taken_at_start(patch: &SmbSettingsPatch) -> Vec<&'static str> {
+        let SmbSettingsPatch {
+            min_dialect: _,
+            max_dialect: _,
+            session_timeout: _,
+            oplock_break_timeout: _,
+            max_connections: _,
+            max_sessions: _,
+            enable_encryption: _,
+            signing: _,
+            directory_leasing_enabled: _,
+            blocked_operations: _,
+            mdns_enabled: _,
+            wsdiscovery_enabled: _,
+        } = patch;
+        Vec::new()
     }
 }
 
@@ -127,5 +218,22 @@ mod tests {
         assert!(differing(&wanted, &live).is_empty());
         let other = json!({"blocked_operations": ["A"], "lease_time": 60});
         assert_eq!(differing(&wanted, &other), ["blocked_operations"]);
+    }
+
+    #[test]
+    fn what_a_running_adapter_does_not_take_is_known() {
+        let settings = json!({"udpEnabled": true, "portmapperPort": 1111, "mdnsEnabled": true, "leaseTime": 60});
+        let patch = nfs_patch(&serde_json::from_value(settings).unwrap());
+        assert_eq!(
+            LiveNfs::taken_at_start(&patch),
+            ["portmapper_port", "udp_enabled"]
+        );
+        let settings = json!({"mdnsEnabled": true, "wsdiscoveryEnabled": false});
+        let patch = smb_patch(&serde_json::from_value(settings).unwrap());
+        assert_eq!(
+            super::json(&patch),
+            json!({"mdns_enabled": true, "wsdiscovery_enabled": false})
+        );
+        assert!(LiveSmb::taken_at_start(&patch).is_empty());
     }
 }

@@ -1,7 +1,9 @@
 //! The adapters as last known, and AdaptersReady.
 
 use api_types::conditions::{ConditionType, Reason, Status, Verdict};
-use api_types::v1alpha1::{AdapterAddress, AdapterKind, AdapterService, AdapterStatus};
+use api_types::v1alpha1::{
+    AdapterAddress, AdapterKind, AdapterService, AdapterStatus, AwaitedRestart,
+};
 use k8s_openapi::api::core::v1::Service;
 
 use super::{Visit, obstacle};
@@ -30,13 +32,31 @@ pub(super) fn adapter(visit: Visit<'_>, kind: AdapterKind) -> Option<AdapterStat
         enabled: known.enabled,
         healthy: known.healthy,
         listen_port: known.port.map(i32::from),
-        tls_secret: last_status(&observed.server, kind)
-            .and_then(|adapter| adapter.tls_secret.clone()),
+        tls_secret: tls_secret(visit, kind),
         service: service.and_then(|service| service_status(service, kind)),
         addresses: service
             .map(addresses)
             .filter(|addresses| !addresses.is_empty()),
     })
+}
+
+/// The Secret whose files the adapter uses, or is about to. What a look for an older spec found is no
+/// reason to let go of it: a later one may have been sent since.
+fn tls_secret(visit: Visit<'_>, kind: AdapterKind) -> Option<String> {
+    let Visit { observed, .. } = visit;
+    if kind != AdapterKind::Nfs {
+        return None;
+    }
+    let before = last_status(&observed.server, kind);
+    let before = before.and_then(|adapter| adapter.tls_secret.clone());
+    let memory = &observed.memory;
+    let found = memory.found.as_ref().filter(|_| memory.trouble.is_none());
+    match found {
+        Some(found) if memory.generation == observed.server.metadata.generation => {
+            found.tls_secret.clone()
+        }
+        _ => before,
+    }
 }
 
 fn service_status(service: &Service, kind: AdapterKind) -> Option<AdapterService> {
@@ -110,7 +130,9 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
     let Some(Found {
         adapters,
         not_applied,
+        awaited,
         pushed: _,
+        tls_secret: _,
     }) = found
     else {
         return (
@@ -162,6 +184,12 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
             format!("Being started: {}.", starting.join(", ")),
         );
     }
+    if !awaited.is_empty() {
+        let server = &visit.observed.server;
+        let pod = api_types::names::pod(server.metadata.name.as_deref().unwrap_or_default());
+        let said: Vec<String> = awaited.iter().map(|note| later(note, &pod)).collect();
+        return (Status::False, Reason::RestartAwaited, said.join(" "));
+    }
     if adapters.iter().any(|seen| seen.enabled) {
         (
             Status::True,
@@ -174,6 +202,19 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
             Reason::NoAdapterEnabled,
             "No adapter is enabled: the server serves no clients.".to_owned(),
         )
+    }
+}
+
+/// What is taken at a later start, and how that is had.
+fn later(note: &AwaitedRestart, pod: &str) -> String {
+    let settings = note.settings.join(", ");
+    match note.what.strip_prefix("adapters.") {
+        Some(kind) => format!(
+            "Stored, and taken at the next start of the adapter {kind}: {settings}. To start it, set adapters.{kind}.enabled to false and, once it is off, to true, which ends the sessions of its clients."
+        ),
+        None => format!(
+            "Stored, and taken at the next start of the server: {settings}. To start it, delete pod {pod}, which ends the sessions of its clients."
+        ),
     }
 }
 

@@ -67,7 +67,12 @@ pub fn status(visit: Visit<'_>, now: Timestamp) -> Option<DittoServerStatus> {
         Some(found) => Some(found.pushed.clone()),
         None => before.and_then(|status| status.pushed.clone()),
     };
+    let awaiting = match &observed.memory.found {
+        Some(found) => Some(found.awaited.clone()),
+        None => before.and_then(|status| status.awaiting_restart.clone()),
+    };
     Some(DittoServerStatus {
+        awaiting_restart: awaiting.filter(|awaiting| !awaiting.is_empty()),
         adapters: (!adapters.is_empty()).then_some(adapters),
         pushed: pushed.filter(|pushed| !pushed.is_empty()),
         conditions: verdicts

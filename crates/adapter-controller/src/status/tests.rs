@@ -1,9 +1,10 @@
 use api_types::conditions::Reason;
+use api_types::v1alpha1::AwaitedRestart;
 use serde_json::json;
 
 use super::*;
 use crate::poll::memory_tests::{answer, nfs, silence};
-use crate::poll::{Found, Look, Seen, Serving};
+use crate::poll::{Found, Look, Memory, Seen, Serving};
 use crate::testing::{looked_at, pause, planned, service};
 
 fn now() -> Timestamp {
@@ -57,7 +58,9 @@ fn each_state_of_the_adapters_has_its_reason() {
     let refused = Ok(Found {
         adapters: vec![nfs(true)],
         not_applied: vec!["The server did not take it.".to_owned()],
+        awaited: Vec::new(),
         pushed: Vec::new(),
+        tls_secret: None,
     });
     let no_port = answer(vec![Seen {
         port: None,
@@ -95,6 +98,43 @@ fn each_state_of_the_adapters_has_its_reason() {
         let case = format!("{looks:?}");
         assert_eq!(ready(looks), verdict(status, reason), "{case}");
     }
+}
+
+#[test]
+fn what_waits_for_a_start_is_said_and_kept_for_a_process_that_starts_anew() {
+    let note = |what: &str, setting: &str| AwaitedRestart {
+        what: what.to_owned(),
+        settings: vec![setting.to_owned()],
+        since: "2026-01-01T00:00:00Z".to_owned(),
+    };
+    let mut world = looked_at(
+        json!({}),
+        [Ok(Found {
+            adapters: vec![nfs(true)],
+            not_applied: Vec::new(),
+            awaited: vec![note("adapters.nfs", "udp_enabled"), note("server", "realm")],
+            pushed: Vec::new(),
+            tls_secret: None,
+        })],
+    );
+    let status = told(&world).unwrap();
+    let ready = find(&status.conditions, ConditionType::AdaptersReady).unwrap();
+    assert_eq!(ready.reason, Reason::RestartAwaited.as_str());
+    for part in [
+        "adapter nfs: udp_enabled",
+        "adapters.nfs.enabled",
+        "server: realm",
+        "pod files-0",
+    ] {
+        assert!(ready.message.contains(part), "{}", ready.message);
+    }
+    let notes = status.awaiting_restart.clone();
+    assert_eq!(notes.as_ref().map(Vec::len), Some(2));
+    world.memory = Memory::default();
+    let mut server = world.server.as_ref().clone();
+    server.status.as_mut().unwrap().awaiting_restart = notes.clone();
+    world.server = std::sync::Arc::new(server);
+    assert_eq!(told(&world).unwrap().awaiting_restart, notes);
 }
 
 #[test]
@@ -227,7 +267,9 @@ fn a_paused_server_is_not_ready_while_something_is_to_be_done() {
     let differs = Ok(Found {
         adapters: vec![nfs(true)],
         not_applied: vec!["adapters.nfs (enabled and port) differs.".to_owned()],
+        awaited: Vec::new(),
         pushed: Vec::new(),
+        tls_secret: None,
     });
     world.memory.take_due(differs, 1);
     let (reason, message) = ready(&world);

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounded;
+use crate::reference::ObjectName;
 
 /// A protocol that the server speaks.
 #[derive(
@@ -73,6 +74,41 @@ pub struct NfsAdapter {
     /// Settings of the protocol; the server takes them within 10 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<NfsSettings>,
+    /// NFS over TLS (RFC 9289).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<NfsTls>,
+}
+
+/// NFS over TLS (RFC 9289). Setting it, naming another Secret and removing it restart the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NfsTls {
+    /// Secret with tls.crt and tls.key, as cert-manager makes it. A renewed certificate is taken without a restart.
+    pub secret_name: ObjectName,
+    /// Whether clients without TLS are served, too: Opportunistic (the default) or Require.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bounded::one::<NfsTlsMode>")]
+    pub mode: Option<NfsTlsMode>,
+}
+
+/// Whether clients without TLS are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NfsTlsMode {
+    /// They are.
+    #[default]
+    Opportunistic,
+    /// They are not.
+    Require,
+}
+
+impl NfsTlsMode {
+    /// The server's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NfsTlsMode::Opportunistic => "opportunistic",
+            NfsTlsMode::Require => "require",
+        }
+    }
 }
 
 /// The SMB adapter. What is absent stays as it is in the server.
@@ -186,6 +222,22 @@ pub struct NfsSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub blocked_operations: Option<Vec<OperationName>>,
+    /// Whether a portmapper runs in the pod. Taken at the next start of the adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portmapper_enabled: Option<bool>,
+    /// Its port, TCP and UDP. Taken at the next start of the adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1024, max = 65535), extend("format" = "int32"))]
+    pub portmapper_port: Option<u16>,
+    /// Register with an rpcbind in the pod. Taken at the next start of the adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portmapper_register_with_system: Option<bool>,
+    /// Locks and mounts over UDP, too. Taken at the next start of the adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp_enabled: Option<bool>,
+    /// Announce the server by mDNS in the pod's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mdns_enabled: Option<bool>,
 }
 
 /// A dialect of SMB.
@@ -262,4 +314,10 @@ pub struct SmbSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub blocked_operations: Option<Vec<OperationName>>,
+    /// Announce the server by mDNS in the pod's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mdns_enabled: Option<bool>,
+    /// Announce the server by WS-Discovery in the pod's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wsdiscovery_enabled: Option<bool>,
 }

@@ -21,10 +21,10 @@ pub struct Identity {
     /// The first administrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
-    /// LDAP or Active Directory. The server reads this section at its first start only; afterwards its own database holds the settings.
+    /// LDAP or Active Directory. Pushed to the running server; what is absent in the section takes the server's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ldap: Option<Ldap>,
-    /// Kerberos. Apart from the keytab and krb5.conf the server reads this section at its first start only.
+    /// Kerberos. Pushed to the running server, which takes it at its next start; the machine account at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kerberos: Option<Kerberos>,
 }
@@ -111,7 +111,7 @@ pub struct Ldap {
     /// Account that searches.
     #[serde(rename = "bindDN")]
     pub bind_dn: Text,
-    /// Password of that account; read at the first start only.
+    /// Password of that account. A new value is pushed to the running server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind_password_secret_ref: Option<SecretKeyRef>,
     /// Attribute that holds the login name; the server's default is sAMAccountName.

@@ -23,8 +23,8 @@ mod storage;
 mod text;
 
 pub use adapters::{
-    AdapterKind, Adapters, NfsAdapter, NfsSettings, NfsVersion, OperationName, SmbAdapter,
-    SmbDialect, SmbSettings, SmbSigning,
+    AdapterKind, Adapters, NfsAdapter, NfsSettings, NfsTls, NfsTlsMode, NfsVersion, OperationName,
+    SmbAdapter, SmbDialect, SmbSettings, SmbSigning,
 };
 pub use control_plane::ControlPlane;
 pub use database::{Database, DatabaseType, Sqlite};
@@ -45,8 +45,9 @@ pub use service::{
 };
 pub use snapshots::SnapshotPolicy;
 pub use status::{
-    AdapterAddress, AdapterService, AdapterStatus, ApiStatus, ClaimStatus, DatabaseProvider,
-    DatabaseStatus, DittoServerStatus, MetadataDatabase, Phase, PushedSecret, StorageStatus,
+    AdapterAddress, AdapterService, AdapterStatus, ApiStatus, AwaitedRestart, ClaimStatus,
+    DatabaseProvider, DatabaseStatus, DittoServerStatus, KERBEROS_IN_USE, MetadataDatabase, Phase,
+    PushedSecret, StorageStatus,
 };
 pub use storage::{Retention, RetentionPolicy, Storage};
 pub use text::Text;

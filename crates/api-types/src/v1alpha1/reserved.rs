@@ -26,7 +26,7 @@ SHUTDOWN_TIMEOUT|\
 SNAPSHOT_RESTORE_HTTP_TIMEOUT))$";
 
 /// Names of the pod's volumes.
-pub const VOLUMES: [&str; 12] = [
+pub const VOLUMES: [&str; 13] = [
     "config",
     "content",
     "controlplane",
@@ -36,13 +36,14 @@ pub const VOLUMES: [&str; 12] = [
     "metadata",
     "metrics-tls",
     "metrics-token",
+    "nfs-tls",
     "tls-cert",
     "tls-client-ca",
     "tmp",
 ];
 
 /// Folders of the pod that hold the program, its volumes and its files.
-pub const FOLDERS: [&str; 12] = [
+pub const FOLDERS: [&str; 13] = [
     "/app",
     "/config",
     "/data/controlplane",
@@ -52,6 +53,7 @@ pub const FOLDERS: [&str; 12] = [
     "/kerberos-machine",
     "/metrics-tls",
     "/metrics-token",
+    "/nfs-tls",
     "/tls",
     "/tls-client-ca",
     "/tmp",

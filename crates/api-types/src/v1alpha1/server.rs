@@ -11,7 +11,7 @@ use super::{
 };
 use crate::duration::GoDuration;
 
-const ADAPTER_PORTS: &str = "!has(self.adapters) || [has(self.adapters.nfs) && has(self.adapters.nfs.port) ? self.adapters.nfs.port : 0, has(self.adapters.smb) && has(self.adapters.smb.port) ? self.adapters.smb.port : 0].all(p, p != (has(self.controlPlane) && has(self.controlPlane.port) ? self.controlPlane.port : 8080) && (!has(self.metrics) || !self.metrics.enabled || p != self.metrics.port))";
+const ADAPTER_PORTS: &str = "!has(self.adapters) || [has(self.adapters.nfs) && has(self.adapters.nfs.port) ? self.adapters.nfs.port : 0, has(self.adapters.smb) && has(self.adapters.smb.port) ? self.adapters.smb.port : 0, has(self.adapters.nfs) && has(self.adapters.nfs.settings) && has(self.adapters.nfs.settings.portmapperPort) ? self.adapters.nfs.settings.portmapperPort : 0].all(p, p != (has(self.controlPlane) && has(self.controlPlane.port) ? self.controlPlane.port : 8080) && (!has(self.metrics) || !self.metrics.enabled || p != self.metrics.port))";
 
 /// The server's image unless the spec names another: the release this operator was tested with.
 pub const DEFAULT_IMAGE: &str = "marmos91c/dittofs:v0.29.0";
@@ -44,7 +44,7 @@ pub const DEFAULT_IMAGE: &str = "marmos91c/dittofs:v0.29.0";
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.metrics) || !self.metrics.enabled || self.metrics.port != (has(self.controlPlane) && has(self.controlPlane.port) ? self.controlPlane.port : 8080)").message("controlPlane.port and metrics.port must differ"))]
-#[x_kube(validation = Rule::new(ADAPTER_PORTS).message("adapters.nfs.port and adapters.smb.port must differ from controlPlane.port and metrics.port: the server could not listen on both"))]
+#[x_kube(validation = Rule::new(ADAPTER_PORTS).message("the ports under adapters must differ from controlPlane.port and metrics.port: the server could not listen on both"))]
 #[x_kube(validation = Rule::new("!has(self.percona) || !self.percona.enabled || !has(self.database) || !has(self.database.postgresSecretRef)").message("percona and database.postgresSecretRef exclude each other: the server has exactly one control-plane database"))]
 pub struct DittoServerSpec {
     /// Image of the server program.

@@ -42,6 +42,10 @@ pub struct DittoServerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["what"]))]
     pub pushed: Option<Vec<PushedSecret>>,
+    /// Declared settings that the server has and takes at a later start; written by the adapter-controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["what"]))]
+    pub awaiting_restart: Option<Vec<AwaitedRestart>>,
     /// The standard conditions; each is written by one controller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -202,6 +206,9 @@ pub struct AdapterAddress {
     pub value: String,
 }
 
+/// What `pushed` has while the server uses the keytab: with it gone the server would not start again.
+pub const KERBEROS_IN_USE: &str = "identity.kerberos";
+
 /// A Secret that was pushed over REST, as it was then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -213,4 +220,16 @@ pub struct PushedSecret {
     pub secret_uid: String,
     /// resourceVersion of the Secret.
     pub resource_version: String,
+}
+
+/// Declared settings that the server has and takes at a later start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AwaitedRestart {
+    /// What must be started anew: adapters.nfs, adapters.smb, or server.
+    pub what: String,
+    /// The settings.
+    #[schemars(length(max = 64))]
+    pub settings: Vec<String>,
+    /// When they were stored, by the server's clock.
+    pub since: String,
 }

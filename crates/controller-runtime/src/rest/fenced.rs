@@ -1,6 +1,11 @@
 //! No REST write without the lease.
 
-use adapter_client::{Limits, Transport, TransportError};
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapter_client::{
+    BuildError, Dial, Gate, HttpTransport, Limits, TlsSettings, Transport, TransportError,
+};
 use async_trait::async_trait;
 use http::{Method, Request, Response};
 
@@ -19,6 +24,20 @@ impl<T> Fenced<T> {
     pub const fn new(inner: T, fence: Fence) -> Self {
         Self { inner, fence }
     }
+}
+
+/// HTTP over `dial` behind `fence`: asked before a connection is made, and again before the first byte
+/// of the request, because connecting may take longer than the lease lasts.
+pub(super) fn fenced(
+    dial: Arc<dyn Dial>,
+    tls: Option<&TlsSettings>,
+    connect: Duration,
+    fence: Fence,
+) -> Result<Fenced<HttpTransport>, BuildError> {
+    let last = fence.clone();
+    let gate: Gate = Arc::new(move || last.check().map_err(|lost| lost.to_string()));
+    let http = HttpTransport::gated(dial, tls, connect, Some(gate))?;
+    Ok(Fenced::new(http, fence))
 }
 
 #[async_trait]
@@ -40,14 +59,67 @@ impl<T: Transport> Transport for Fenced<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::atomic::{AtomicUsize, Ordering},
-        time::Duration,
-    };
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use adapter_client::{ByteStream, Target};
     use axum::body::Bytes;
 
     use super::*;
+    use crate::clock::BootClock;
+
+    struct Hand(Mutex<Duration>);
+
+    impl BootClock for Hand {
+        fn now(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    /// Connects after this time.
+    struct Late(Arc<Hand>, Duration);
+
+    #[async_trait]
+    impl Dial for Late {
+        async fn dial(&self, _: &Target) -> std::io::Result<Box<dyn ByteStream>> {
+            *self.0.0.lock().unwrap() += self.1;
+            let (near, mut far) = tokio::io::duplex(4096);
+            tokio::spawn(async move {
+                use tokio::io::{AsyncReadExt, AsyncWriteExt};
+                let mut bytes = [0; 4096];
+                if far.read(&mut bytes).await.is_ok_and(|length| length > 0) {
+                    let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+                    far.write_all(answer).await.unwrap();
+                }
+            });
+            Ok(Box::new(near))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_ends_while_the_connection_is_made_stops_the_write() {
+        let lease = Duration::from_secs(15);
+        for (late, sent) in [(4, true), (15, false), (20, false)] {
+            let clock = Arc::new(Hand(Mutex::default()));
+            let fence = Fence::new(clock.clone());
+            fence.extend(lease);
+            let dial = Late(clock, Duration::from_secs(late));
+            let transport = fenced(Arc::new(dial), None, lease, fence).unwrap();
+            let request = Request::put("http://server/x").body(Bytes::new()).unwrap();
+            let limits = Limits {
+                total: lease,
+                body: 1,
+            };
+            match transport.send(request, limits).await {
+                Ok(_) => assert!(sent, "sent after {late} s"),
+                Err(TransportError::Connect(why)) => {
+                    assert!(!sent, "{why}");
+                    assert!(why.contains("lease"), "{why}");
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
 
     #[derive(Default)]
     struct Counted(AtomicUsize);

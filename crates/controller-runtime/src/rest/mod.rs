@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use kube::Client;
 
 pub use fenced::Fenced;
+use fenced::fenced;
 pub use port_forward::PodDial;
 
 use crate::{Context, Fence};
@@ -88,10 +89,9 @@ impl Servers {
         } else {
             Arc::new(TcpDial)
         };
-        let http = HttpTransport::new(dial, tls, connect)?;
         Ok(match &self.fence {
-            Some(fence) => Arc::new(Fenced::new(http, fence.clone())),
-            None => Arc::new(http),
+            Some(fence) => Arc::new(fenced(dial, tls, connect, fence.clone())?),
+            None => Arc::new(HttpTransport::new(dial, tls, connect)?),
         })
     }
 }

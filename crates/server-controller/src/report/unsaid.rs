@@ -98,6 +98,7 @@ fn own_part(before: &DittoServerStatus, after: &DittoServerStatus) -> DittoServe
         conditions: conditions.collect(),
         adapters: None,
         pushed: None,
+        awaiting_restart: None,
         ..before.clone()
     }
 }

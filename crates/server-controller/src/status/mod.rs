@@ -76,6 +76,7 @@ pub fn status(visit: Visit<'_>, surroundings: &Surroundings, now: Timestamp) -> 
         storage: Some(storage::claims(observed)),
         adapters: None,
         pushed: None,
+        awaiting_restart: None,
         conditions: verdicts
             .into_iter()
             .map(|verdict| verdict.over(previous, generation, now))

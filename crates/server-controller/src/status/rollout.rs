@@ -151,6 +151,10 @@ fn on_the_way(visit: Visit<'_>) -> Verdict {
             "This release of the operator renders the pod differently. The running pod stays; the next restart brings the new rendering.",
         );
     }
+    let mut problems = visit.validated.problems.iter();
+    if let Some(used) = problems.find(|problem| problem.reason == Reason::StillInUse) {
+        return verdict(Status::False, Reason::RolloutBlocked, &used.message);
+    }
     if visit.validated.digest.is_none() {
         return verdict(
             Status::False,

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -151,4 +151,34 @@ fn an_adapter_that_is_gone_is_made_only_when_it_is_declared_to_be_on() {
         panic!("it is not made");
     };
     assert_eq!(row.port, Some(12049));
+}
+
+#[test]
+fn the_portmapper_gets_no_port_of_another_listener_and_gives_none_away() {
+    let fresh = rows(on(12049), on(1445));
+    let clash = |spec: &DittoServerSpec, url: &str| {
+        let adapters = spec.adapters.clone().unwrap();
+        let settings = adapters.nfs.unwrap().settings.unwrap();
+        portmapper_clash(Taken::of(spec, url), &fresh, &settings)
+    };
+    let with = |settings: Value| spec(json!({"adapters": {"nfs": {"settings": settings}}}));
+    let url = "http://files-api.media.svc:8080";
+    for free in [
+        json!({"portmapperPort": 10111}),
+        json!({"portmapperEnabled": true}),
+        json!({"udpEnabled": true}),
+    ] {
+        assert_eq!(clash(&with(free), url), None);
+    }
+    for (port, other) in [(8080, "the API"), (1445, "smb"), (12049, "nfs")] {
+        let said = clash(&with(json!({ "portmapperPort": port })), url).unwrap();
+        assert!(said.contains(other), "{said}");
+    }
+    let enabled = with(json!({"portmapperEnabled": true}));
+    assert!(clash(&enabled, "http://files-api.media.svc:10111").is_some());
+    let step = nfs_of(&enabled, url, &fresh, wish(None, Some(10111)));
+    let Step::Wait(why) = step else {
+        panic!("NFS gets the port of the portmapper");
+    };
+    assert!(why.contains("the portmapper"), "{why}");
 }
