@@ -1,5 +1,8 @@
 //! `spec.identity.ldap` and `spec.identity.kerberos` in a real server.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use api_types::names;
 use api_types::v1alpha1::AdapterKind::Nfs;
@@ -13,7 +16,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 
 use crate::restart_table::keytab;
 
@@ -51,12 +54,13 @@ async fn binds(admin: &Admin, directory: &TcpListener, password: &str) -> Result
             let length = connection.read(&mut bytes).await?;
             anyhow::Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
         };
-        let (heard, _) = tokio::join!(heard, admin.post("/identity-providers/ldap/test", config));
-        let heard = heard?;
-        Ok(if heard.contains(password) {
-            Ok(heard)
-        } else {
-            Err(heard)
+        let limit = Duration::from_secs(5);
+        let heard = tokio::time::timeout(limit, heard);
+        let tried = admin.post("/identity-providers/ldap/test", config);
+        let (heard, tried) = tokio::join!(heard, tried);
+        Ok(match heard {
+            Ok(Ok(heard)) if heard.contains(password) => Ok(heard),
+            other => Err(format!("{other:?} {tried:?}")),
         })
     });
     shown.await.map(|_| ())
@@ -69,12 +73,13 @@ fn adapter_identity_ldap_is_pushed_live_and_its_password_again_when_it_changes()
         let pods = PodLog::watch(world);
         let nfs = address(world, Nfs).await?;
         let directory = TcpListener::bind("0.0.0.0:0").await?;
-        let node = pod_of(world, SERVER)
-            .await?
-            .status
-            .and_then(|status| status.host_ip);
-        let node = node.context("the pod has no node")?;
-        let url = format!("ldap://{node}:{}", directory.local_addr()?.port());
+        // The address of this machine on its way to the pod.
+        let pod = pod_of(world, SERVER).await?.status.unwrap_or_default();
+        let pod: IpAddr = pod.pod_ip.context("the pod has no address")?.parse()?;
+        let way = UdpSocket::bind("0.0.0.0:0").await?;
+        way.connect((pod, 9)).await?;
+        let here = way.local_addr()?.ip();
+        let url = format!("ldap://{here}:{}", directory.local_addr()?.port());
         world
             .secret("ldap", json!({"password": "first-secret-word"}))
             .await?;

@@ -148,7 +148,7 @@ fn on_the_way(visit: Visit<'_>) -> Verdict {
         return verdict(
             Status::False,
             Reason::TemplateUpdatePending,
-            "This release of the operator renders the pod differently. The running pod stays; the next restart brings the new rendering.",
+            "The pod would be rendered differently today: by this release of the operator, or for settings that the running server has over its API. The running pod stays; the next restart brings the new rendering.",
         );
     }
     let mut problems = visit.validated.problems.iter();

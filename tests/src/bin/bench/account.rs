@@ -14,8 +14,8 @@ use kube::config::Kubeconfig;
 use kube::{Api, Client};
 use serde_json::json;
 
-/// Namespace of the account, and its name.
-const PLACE: (&str, &str) = ("bench-operator", "server-controller");
+/// Namespace of the accounts.
+const PLACE: &str = "bench-operator";
 
 /// Lifetime of its token in seconds: longer than any run.
 const LIFETIME: i64 = 4 * 3600;
@@ -28,15 +28,25 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) async fn create(admin: &Client, scratch: &Path) -> Result<Self> {
-        let (place, name) = PLACE;
-        namespace::create(admin, place, Pods::None).await?;
+    /// Makes the namespace of the accounts.
+    pub(crate) async fn place(admin: &Client) -> Result<()> {
+        namespace::create(admin, PLACE, Pods::None).await
+    }
+
+    /// An account called `name` with the role `role`.
+    pub(crate) async fn create(
+        admin: &Client,
+        scratch: &Path,
+        name: &str,
+        role: &str,
+    ) -> Result<Self> {
+        let place = PLACE;
         let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), place);
         let account = serde_json::from_value(json!({"metadata": {"name": name}}))?;
         accounts.create(&PostParams::default(), &account).await?;
         let binding: ClusterRoleBinding = serde_json::from_value(json!({
-            "metadata": {"name": place},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": server_controller::rbac::NAME},
+            "metadata": {"name": format!("{place}-{name}")},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": place}],
         }))?;
         Api::all(admin.clone())
@@ -51,7 +61,7 @@ impl Account {
             .status
             .context("no token was given")?
             .token;
-        let kubeconfig = scratch.join("kubeconfig");
+        let kubeconfig = scratch.join(format!("kubeconfig-{name}"));
         write(&kubeconfig, &token)?;
         Ok(Account {
             user: format!("system:serviceaccount:{place}:{name}"),

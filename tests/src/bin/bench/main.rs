@@ -1,7 +1,8 @@
-//! Measures speed and cost of the server-controller against a cluster of `hack/cluster`, and a raw
+//! Measures speed and cost of the controllers against a cluster of `hack/cluster`, and a raw
 //! client beside it, in the same run. `hack/bench` builds and starts it.
 
 mod account;
+mod adapters;
 mod cost;
 mod floor;
 mod memory;
@@ -33,12 +34,15 @@ const FLOOR: &str = "bench-floor";
 /// Namespace of the Secrets that are nobody's business.
 const FOREIGN: &str = "bench-foreign";
 
-/// Measures the server-controller. KUBECONFIG and DITTOFS_CLUSTER_STATE name the cluster.
+/// Measures the controllers. KUBECONFIG and DITTOFS_CLUSTER_STATE name the cluster.
 #[derive(Parser)]
 struct Arguments {
     /// The server-controller to measure.
     #[arg(long)]
     binary: PathBuf,
+    /// The adapter-controller to measure.
+    #[arg(long)]
+    adapters: PathBuf,
     /// Folder that the results go to: benchmarks.md and benchmarks.json.
     #[arg(long)]
     out: PathBuf,
@@ -116,13 +120,18 @@ pub(crate) fn say(text: &str) {
 
 async fn run(arguments: Arguments) -> Result<()> {
     let cluster = Cluster::connect().await?;
-    let account = Account::create(&cluster.admin, &arguments.scratch).await?;
+    Account::place(&cluster.admin).await?;
+    let account =
+        async |name, role| Account::create(&cluster.admin, &arguments.scratch, name, role).await;
+    let of_adapters = account("adapter-controller", adapter_controller::rbac::NAME).await?;
+    let account = account("server-controller", server_controller::rbac::NAME).await?;
     let bench = Bench {
         admin: cluster.admin.clone(),
         requests: Requests::new(cluster.audit.clone(), account.user.clone()),
         launcher: process::Launcher {
             binary: arguments.binary.clone(),
             kubeconfig: account.kubeconfig.clone(),
+            arguments: &[],
             log: arguments.scratch.join("server-controller.log"),
             watches: std::sync::OnceLock::new(),
         },
@@ -153,6 +162,22 @@ async fn run(arguments: Arguments) -> Result<()> {
     report.restart = Some(cost::restart(&bench, process).await?);
     servers::clear(&bench.admin, PRODUCT).await?;
     bench.requests.nothing_was_denied()?;
+    say("adapters");
+    let fleets = Bench {
+        admin: bench.admin,
+        requests: Requests::new(cluster.audit.clone(), of_adapters.user.clone()),
+        launcher: process::Launcher {
+            binary: arguments.adapters.clone(),
+            kubeconfig: of_adapters.kubeconfig.clone(),
+            // The listeners are on this machine.
+            arguments: &["--api-transport", "service"],
+            log: arguments.scratch.join("adapter-controller.log"),
+            watches: std::sync::OnceLock::new(),
+        },
+        size: bench.size,
+    };
+    report.adapters = Some(adapters::measure(&fleets).await?);
+    fleets.requests.nothing_was_denied()?;
 
     std::fs::create_dir_all(&arguments.out)?;
     report.write(&arguments.out).with_context(|| {

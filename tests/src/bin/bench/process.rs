@@ -16,6 +16,8 @@ use tokio::net::TcpStream;
 pub(crate) struct Launcher {
     pub(crate) binary: PathBuf,
     pub(crate) kubeconfig: PathBuf,
+    /// What else it is told.
+    pub(crate) arguments: &'static [&'static str],
     pub(crate) log: PathBuf,
     /// Number of its watches: as many as it lists kinds in a cluster where each list is one page.
     /// The first start tells.
@@ -54,6 +56,7 @@ impl Process {
             .arg("--kubeconfig")
             .arg(&launcher.kubeconfig)
             .args(["--http-address", &address.to_string()])
+            .args(launcher.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

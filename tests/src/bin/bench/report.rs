@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kube::Client;
 use serde::Serialize;
 
+use crate::adapters::{Adapters, Window};
 use crate::cost::{Change, Creation, Idle, Restart};
 use crate::memory::{Foreign, Own, Start};
 use crate::processor::Processor;
@@ -26,6 +27,7 @@ pub(crate) struct Report {
     pub(crate) own: Option<Own>,
     pub(crate) idle: Option<Idle>,
     pub(crate) restart: Option<Restart>,
+    pub(crate) adapters: Option<Adapters>,
 }
 
 /// Where and when.
@@ -66,6 +68,7 @@ impl Report {
             own: None,
             idle: None,
             restart: None,
+            adapters: None,
         })
     }
 
@@ -132,6 +135,7 @@ impl Report {
         writeln!(page, "|---|---|---|---|")?;
         self.requests(&mut page)?;
         self.processor(&mut page)?;
+        self.adapters(&mut page)?;
         page.push_str(TAIL);
         Ok(page)
     }
@@ -166,6 +170,60 @@ impl Report {
                 each(&speed.many.product_processor),
             )?;
         }
+        Ok(())
+    }
+
+    /// The adapter-controller.
+    fn adapters(&self, page: &mut String) -> Result<()> {
+        let adapters = self.adapters.as_ref().context("no adapters")?;
+        page.push_str(ADAPTERS);
+        for (window, what, predecessor) in [
+            (&adapters.healthy, "answer", "6,298 in a minute"),
+            (
+                &adapters.refusing,
+                "refuse connections",
+                "7,514 in a minute, for one server",
+            ),
+            (&adapters.hanging, "take requests and say nothing", ""),
+        ] {
+            let Window {
+                seconds,
+                writes,
+                requests: _,
+                polls,
+                processor,
+                memory,
+            } = window;
+            let reached = if *writes == 0 { "yes" } else { "**no**" };
+            // Nobody counts where nobody listens.
+            let polls = match polls {
+                0 => String::new(),
+                polls => polls.to_string(),
+            };
+            writeln!(
+                page,
+                "| {} servers {what}, {seconds:.0} s: writes | 0 | {writes} | {predecessor} | {reached} |",
+                adapters.servers,
+            )?;
+            writeln!(
+                page,
+                "| the same: polls, processor time, resident memory | | {polls}, {processor:.2} s, {:.1} MiB | | |",
+                memory.resident as f64 / MEBIBYTE,
+            )?;
+        }
+        let reached = if adapters.ratio() <= 2.0 {
+            "yes"
+        } else {
+            "**no**"
+        };
+        writeln!(
+            page,
+            "| a new server gets its Services while {} hang, over alone | ≤ 2 × | {:.2} × ({:.3} s, alone {:.3} s) | | {reached} |",
+            adapters.servers,
+            adapters.ratio(),
+            median(&adapters.while_others_hang),
+            median(&adapters.alone),
+        )?;
         Ok(())
     }
 
@@ -377,13 +435,23 @@ impl Conditions {
 
 const HEAD: &str = "# Speed and cost
 
-Written by `hack/bench`, which measures the server-controller as it is released, under its own ServiceAccount with the shipped role,
+Written by `hack/bench`, which measures the controllers as they are released, under their own ServiceAccounts with the shipped roles,
 against the API server, etcd and controller-manager of `hack/cluster`. `hack/bench --help` tells more.
 
 The raw client makes the same DittoServers and the same children as the controller, in the same run and by turns with it. It reads
 nothing, checks nothing and repeats nothing; of several numbers of requests at a time the fastest is taken. Times are medians.
 The column of the Go operator has what was measured of it in the same way.
 
+";
+
+const ADAPTERS: &str = "
+## The adapter-controller
+
+Its release, under its own ServiceAccount with the shipped role. The servers are HTTP listeners on the same machine, each polled as the
+spec's defaults say: every 30 s, and ever more rarely, up to 5 min, after failures.
+
+| what | aim | measured | Go operator | aim reached |
+|---|---|---|---|---|
 ";
 
 const TAIL: &str = "
