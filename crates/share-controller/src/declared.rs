@@ -278,7 +278,11 @@ fn level(permission: Permission) -> PermissionLevel {
     }
 }
 
-fn size(field: &'static str, size: Option<&VolumeSize>) -> Result<Option<ByteSize>, Unusable> {
+/// The bytes of a size in the spec.
+pub(crate) fn size(
+    field: &'static str,
+    size: Option<&VolumeSize>,
+) -> Result<Option<ByteSize>, Unusable> {
     let Some(size) = size else { return Ok(None) };
     match size.bytes() {
         Some(bytes) => Ok(Some(ByteSize(bytes))),
