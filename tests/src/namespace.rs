@@ -1,10 +1,12 @@
 //! A namespace of a test's own.
 
 use anyhow::Result;
-use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ResourceQuota};
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
+
+use crate::until;
 
 /// Whether pods run in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +39,34 @@ pub async fn create(admin: &Client, name: &str, pods: Pods) -> Result<()> {
         Api::namespaced(admin.clone(), name)
             .create(&PostParams::default(), &quota)
             .await?;
+        refuses_pods(admin, name).await?;
     }
     Ok(())
+}
+
+/// Waits until the quota holds: the API server hears of a new one a little later than its maker.
+async fn refuses_pods(admin: &Client, namespace: &str) -> Result<()> {
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"generateName": "quota-"},
+        "spec": {
+            "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{"name": "none", "image": "none", "securityContext": {
+                "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+            }}],
+        },
+    }))?;
+    let pods: Api<Pod> = Api::namespaced(admin.clone(), namespace);
+    let rehearsal = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    until("the quota refuses pods", async || {
+        Ok(match pods.create(&rehearsal, &pod).await {
+            Err(kube::Error::Api(status)) if status.message.contains("exceeded quota") => Ok(()),
+            other => Err(format!("{:?}", other.err())),
+        })
+    })
+    .await
 }
 
 /// Asks for the deletion of the namespace and does not wait for it.

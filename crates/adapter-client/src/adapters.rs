@@ -261,9 +261,10 @@ impl Adapters<'_> {
     /// All adapters. Role operator suffices.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// [`Error::Protocol`] for `null`, too, which the server never writes here: nothing would be left
+    /// to tell it from a server without adapters.
     pub async fn list(&self) -> Result<Vec<Adapter>, Error> {
-        self.0.call_list(LIST.at(&[])).await
+        self.0.call(LIST.at(&[])).await
     }
 
     /// Types and ports of all adapters. Any account may ask.

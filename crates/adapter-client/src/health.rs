@@ -7,7 +7,7 @@ use crate::{
     client::Client,
     error::Error,
     route::{Access, Route},
-    wire::{Milliseconds, Seconds, list, words},
+    wire::{Milliseconds, Seconds, cleaned, list, words},
 };
 
 pub(crate) static LIVE: Route = Route::get("server.health", "/health", Access::Anonymous);
@@ -35,8 +35,8 @@ words! {
 pub struct HealthReport {
     /// The verdict.
     pub status: HealthStatus,
-    /// Its reason, in the server's words.
-    #[serde(default)]
+    /// Its reason, in the server's words: one line of at most 400 characters.
+    #[serde(default, deserialize_with = "cleaned")]
     pub message: String,
     /// When it was found.
     pub checked_at: Timestamp,
@@ -145,5 +145,25 @@ impl Server<'_> {
     /// See [`Error`].
     pub async fn ready(&self) -> Result<Readiness, Error> {
         self.0.call(READY.at(&[])).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_report_says_fits_into_a_status() {
+        let long = format!("<b>listen</b>\u{1b}[31m\nfailed {}", "x".repeat(1 << 20));
+        let report: HealthReport = serde_json::from_value(json!({
+            "status": "unhealthy", "message": long, "checked_at": "2026-01-01T00:00:00Z",
+        }))
+        .unwrap();
+        let said = report.message;
+        assert!(said.chars().count() <= 401, "{} characters", said.len());
+        assert!(said.starts_with("listen"), "{said}");
+        assert!(!said.contains(char::is_control), "{said}");
     }
 }

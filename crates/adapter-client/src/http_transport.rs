@@ -25,7 +25,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     client::BuildError,
-    tls::TlsSettings,
+    tls::{TlsSettings, describe},
     transport::{ByteStream, Dial, Limits, Target, Transport, TransportError},
 };
 
@@ -162,7 +162,7 @@ fn cause(error: &(dyn StdError + 'static)) -> Cause {
             };
         }
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
-            return Cause::Tls(error.to_string());
+            return Cause::Tls(describe(error));
         }
         if let Some(error) = error.downcast_ref::<hyper::Error>()
             && error.is_parse()
@@ -237,7 +237,7 @@ fn handshake_error(error: io::Error) -> ConnectError {
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
     {
-        Some(error) => ConnectError::Tls(error.to_string()),
+        Some(error) => ConnectError::Tls(describe(error)),
         None => ConnectError::Dial(format!("in the TLS handshake: {error}")),
     }
 }

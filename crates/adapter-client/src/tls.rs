@@ -100,3 +100,49 @@ fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, 
     }
     Ok(found)
 }
+
+/// What is wrong with a secure connection, in words that stay the same while nothing changes: for a
+/// certificate out of its time the library tells the present time and the seconds since.
+pub(crate) fn describe(error: &rustls::Error) -> String {
+    use rustls::CertificateError as Flaw;
+    match error {
+        rustls::Error::InvalidCertificate(Flaw::Expired | Flaw::ExpiredContext { .. }) => {
+            "the server's certificate has expired".to_owned()
+        }
+        rustls::Error::InvalidCertificate(Flaw::NotValidYet | Flaw::NotValidYetContext { .. }) => {
+            "the server's certificate is not valid yet".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustls::pki_types::UnixTime;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_out_of_its_time_is_described_alike_at_all_times() {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let said = |flaw| describe(&rustls::Error::InvalidCertificate(flaw));
+        let expired = |now| {
+            said(rustls::CertificateError::ExpiredContext {
+                time: at(now),
+                not_after: at(1),
+            })
+        };
+        assert_eq!(expired(100), expired(101));
+        assert!(expired(100).contains("expired"));
+        let early = |now| {
+            said(rustls::CertificateError::NotValidYetContext {
+                time: at(now),
+                not_before: at(1000),
+            })
+        };
+        assert_eq!(early(100), early(101));
+        assert!(early(100).contains("not valid yet"));
+    }
+}

@@ -28,6 +28,13 @@ impl Serialize for ByteSize {
     }
 }
 
+/// Text that the server hands on from elsewhere, such as an error of a store: in one line, without
+/// mark-up and control characters, and cut to what fits into a status.
+pub(crate) fn cleaned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(crate::text::clean_bytes(text.as_bytes(), &[]))
+}
+
 /// A size as the server reports it: rounded to two decimals of a binary unit,
 /// for instance `9.31GiB` for 10,000,000,000 bytes. So it is not compared with
 /// `==`; see [`ReportedSize::stands_for`].

@@ -42,18 +42,32 @@ pub async fn apply(
         let Wishes { service, policy } = wishes;
         let before = observed.live.get(kind).cloned().unwrap_or_default();
         let (services, policies) = (&watches.services, &watches.policies);
+        let known = failures.len();
         let after = if matches!(policy, Wish::Remove) {
             let service = write(applier, services, service, before.service, &mut failures).await;
+            let policy = goes_on(policy, failures.len() > known, before.policy.is_some());
             let policy = write(applier, policies, policy, before.policy, &mut failures).await;
             Live { service, policy }
         } else {
             let policy = write(applier, policies, policy, before.policy, &mut failures).await;
+            let service = goes_on(service, failures.len() > known, before.service.is_some());
             let service = write(applier, services, service, before.service, &mut failures).await;
             Live { service, policy }
         };
         live.insert(*kind, after);
     }
     Applied { live, failures }
+}
+
+/// The second wish of an adapter when the first may have `failed`: then no Service is made towards a
+/// port that is closed, and no policy goes while its Service leads clients there. What exists is
+/// still changed.
+fn goes_on<K>(wish: &Wish<K>, failed: bool, exists: bool) -> &Wish<K> {
+    match wish {
+        Wish::Remove if failed => &Wish::Leave,
+        Wish::Apply(_) if failed && !exists => &Wish::Leave,
+        _ => wish,
+    }
 }
 
 async fn write<K: Writable>(
@@ -81,4 +95,25 @@ async fn write<K: Writable>(
         failures.push(error);
         live
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_failed_first_write_nothing_is_made_or_removed_and_what_exists_is_changed() {
+        let apply = || Wish::Apply(Box::new(()));
+        for (wish, failed, exists, expected) in [
+            (apply(), false, false, apply()),
+            (apply(), true, false, Wish::Leave),
+            (apply(), true, true, apply()),
+            (Wish::Remove, false, true, Wish::Remove),
+            (Wish::Remove, true, true, Wish::Leave),
+            (Wish::Conflict, true, true, Wish::Conflict),
+        ] {
+            let goes_on = goes_on(&wish, failed, exists);
+            assert_eq!(*goes_on, expected, "{wish:?} {failed} {exists}");
+        }
+    }
 }

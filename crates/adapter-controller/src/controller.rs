@@ -19,7 +19,7 @@ use resources::Instance;
 
 use crate::MANAGER;
 use crate::apply;
-use crate::known::{available_since, is_paused, is_taken_over};
+use crate::known::{available_since, has_own_services, is_paused, is_taken_over};
 use crate::observe;
 use crate::plan::{self, Plan, Wish, Wishes};
 use crate::poll::{Pace, Pollers, Target};
@@ -130,28 +130,15 @@ impl Reconcile for AdapterController {
             return Err(failure.into());
         }
         let again = [
-            addresses::wake(&owner, status.as_ref(), now),
+            addresses::wake(&observed, &applied.live, status.as_ref(), now),
             is_in_the_way(&plan).then_some(NAME_CONFLICT_POLL),
         ];
         let again = again.into_iter().flatten().min();
         Ok(again.map_or(Outcome::Settled, Outcome::WaitFor))
     }
 
-    /// Everything of a server that a visit reads, but what this controller wrote itself.
     fn significant(&self, server: &DittoServer) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        let meta = &server.metadata;
-        meta.generation.hash(&mut hasher);
-        meta.annotations.hash(&mut hasher);
-        meta.deletion_timestamp.is_some().hash(&mut hasher);
-        if let Some(status) = &server.status {
-            if let Some(available) = find(&status.conditions, ConditionType::Available) {
-                available.status.hash(&mut hasher);
-            }
-            available_since(server).hash(&mut hasher);
-            format!("{:?}", status.api).hash(&mut hasher);
-        }
-        hasher.finish()
+        significant(server)
     }
 
     fn gone(&self, namespace: &str, name: &str) {
@@ -159,6 +146,28 @@ impl Reconcile for AdapterController {
         self.pollers.retire(&key);
         self.watches.references.remove(&key);
     }
+}
+
+/// Everything of a server that a visit reads, but what this controller wrote itself: of that only
+/// whether it is there, so that what somebody wipes out is written again.
+fn significant(server: &DittoServer) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let meta = &server.metadata;
+    meta.generation.hash(&mut hasher);
+    meta.annotations.hash(&mut hasher);
+    meta.deletion_timestamp.is_some().hash(&mut hasher);
+    if let Some(status) = &server.status {
+        if let Some(available) = find(&status.conditions, ConditionType::Available) {
+            available.status.hash(&mut hasher);
+        }
+        available_since(server).hash(&mut hasher);
+        format!("{:?}", status.api).hash(&mut hasher);
+        for kind in ConditionType::OF_ADAPTER_CONTROLLER {
+            find(&status.conditions, kind).is_some().hash(&mut hasher);
+        }
+        status.adapters.is_some().hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn key(server: &DittoServer) -> ObjectRef<DittoServer> {
@@ -214,14 +223,47 @@ impl AdapterController {
                     polls: server.spec.adapter_discovery.remove_after_polls,
                     spec: Box::new(server.spec.clone()),
                     may_write: !is_paused(server),
-                    leave_behind: is_taken_over(server)
-                        && server
-                            .status
-                            .as_ref()
-                            .is_some_and(|status| status.adapters.is_some()),
+                    leave_behind: is_taken_over(server) && has_own_services(server),
                 },
             ),
             _ => self.pollers.leave(key),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn with(status: serde_json::Value) -> DittoServer {
+        let mut server = crate::testing::server(json!({}));
+        server.status = serde_json::from_value(status).unwrap();
+        server
+    }
+
+    fn condition(kind: &str, message: &str) -> serde_json::Value {
+        json!({"type": kind, "status": "True", "reason": "R", "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    }
+
+    #[test]
+    fn what_somebody_wipes_out_of_our_status_wakes_us_and_what_we_write_does_not() {
+        let adapters =
+            |healthy: bool| json!([{"type": "nfs", "enabled": true, "healthy": healthy}]);
+        let whole = |healthy, message| {
+            let conditions = ["Authenticated", "AdaptersReady", "AddressesReady"];
+            let conditions = conditions.map(|kind| condition(kind, message));
+            with(json!({"adapters": adapters(healthy), "conditions": conditions}))
+        };
+        let before = significant(&whole(true, "a"));
+        assert_eq!(significant(&whole(false, "b")), before);
+        let mut server = whole(true, "a");
+        server.status.as_mut().unwrap().adapters = None;
+        assert_ne!(significant(&server), before);
+        let mut server = whole(true, "a");
+        server.status.as_mut().unwrap().conditions.remove(1);
+        assert_ne!(significant(&server), before);
     }
 }

@@ -75,8 +75,58 @@ pub fn is_taken_over(server: &DittoServer) -> bool {
     annotations.is_some_and(|annotations| annotations.contains_key(annotations::TAKEN_OVER))
 }
 
+/// Whether every adapter Service that the status knows of is one that we applied. Before that
+/// a Service that the Go operator made carries none of our labels.
+pub fn has_own_services(server: &DittoServer) -> bool {
+    let adapters = server.status.as_ref();
+    let Some(adapters) = adapters.and_then(|status| status.adapters.as_ref()) else {
+        return false;
+    };
+    adapters.iter().all(|adapter| {
+        let mut overrides = server.spec.adapter_services.overrides.iter();
+        let withdrawn = overrides
+            .any(|other| other.adapter.as_str() == adapter.kind && other.disabled == Some(true));
+        let wanted = adapter.enabled && !withdrawn;
+        let inherited = adapter.addresses.is_some();
+        adapter.service.is_some() || !(wanted || inherited)
+    })
+}
+
 /// Whether the spec gives up the addresses because the server is stopped.
 pub fn is_released(server: &DittoServer) -> bool {
     server.spec.replicas == 0
         && server.spec.adapter_services.when_stopped == Some(WhenStopped::Release)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_services_are_ours_once_each_was_applied() {
+        let of = |spec: serde_json::Value, adapters: serde_json::Value| {
+            let mut server = crate::testing::server(spec);
+            let status = json!({"conditions": [], "adapters": adapters});
+            server.status = serde_json::from_value(status).unwrap();
+            has_own_services(&server)
+        };
+        let service = json!({"name": "s", "uid": "u", "type": "ClusterIP", "port": 2049});
+        let row =
+            |kind: &str, enabled: bool| json!({"type": kind, "enabled": enabled, "healthy": false});
+        let mut applied = row("nfs", true);
+        applied["service"] = service;
+        assert!(!of(json!({}), serde_json::Value::Null));
+        assert!(of(json!({}), json!([applied, row("smb", false)])));
+        assert!(
+            !of(json!({}), json!([applied, row("smb", true)])),
+            "refused"
+        );
+        let mut inherited = row("smb", false);
+        inherited["addresses"] = json!([{"kind": "ClusterIP", "value": "10.0.0.7"}]);
+        assert!(!of(json!({}), json!([applied, inherited])));
+        let off = json!({"adapterServices": {"overrides": [{"adapter": "smb", "disabled": true}]}});
+        assert!(of(off, json!([applied, row("smb", true)])));
+    }
 }

@@ -11,7 +11,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use crate::known::is_paused;
+use crate::known::{has_own_services, is_paused, is_taken_over};
 use crate::plan::{Stand, stand};
 use crate::poll::Memory;
 use crate::status::addresses;
@@ -35,8 +35,12 @@ pub struct Observed {
     pub memory: Memory,
     /// The children of each adapter.
     pub live: BTreeMap<AdapterKind, Live>,
+    /// Whether the server-controller's policy exists that admits nobody to the adapters.
+    pub isolated: bool,
     /// What was last said of a load balancer that has had no address for too long.
     pub complaints: BTreeMap<AdapterKind, String>,
+    /// Whether that could not be asked: what was said before stands.
+    pub unasked: bool,
 }
 
 /// Something could not be read; nothing may be concluded.
@@ -57,7 +61,7 @@ fn failed(what: impl Into<String>) -> impl FnOnce(kube::Error) -> ObserveError {
 /// by its name, so that somebody else's is seen.
 ///
 /// # Errors
-/// When a child or an event cannot be read.
+/// When a child cannot be read.
 pub async fn observe(
     client: &Client,
     watches: &Watches,
@@ -67,21 +71,19 @@ pub async fn observe(
 ) -> Result<Observed, ObserveError> {
     let namespace = server.namespace().unwrap_or_default();
     let name = server.name_any();
+    let baseline = names::baseline_policy(&name);
     let mut observed = Observed {
         server,
         memory,
         live: BTreeMap::new(),
+        isolated: watches.policies.cached(&namespace, &baseline).is_some(),
         complaints: BTreeMap::new(),
+        unasked: false,
     };
     let untouched =
         is_paused(&observed.server) || observed.server.metadata.deletion_timestamp.is_some();
     // What the Go operator made carries none of our labels, so no store has it.
-    let inherited = crate::known::is_taken_over(&observed.server)
-        && observed
-            .server
-            .status
-            .as_ref()
-            .is_none_or(|status| status.adapters.is_none());
+    let inherited = is_taken_over(&observed.server) && !has_own_services(&observed.server);
     for kind in AdapterKind::ALL {
         let child = names::adapter(&name, kind);
         let needed = matches!(stand(&observed, kind), Stand::Serve(_)) || inherited;
@@ -105,10 +107,14 @@ pub async fn observe(
     for kind in addresses::overdue(&observed, now) {
         let service = observed.live[&kind].service.clone();
         if let Some(service) = service {
-            let complaint = complaint(client, &namespace, &service).await?;
-            observed
-                .complaints
-                .extend(complaint.map(|said| (kind, said)));
+            match complaint(client, &namespace, &service).await {
+                Ok(said) => observed.complaints.extend(said.map(|said| (kind, said))),
+                // The quote is a help for people, and nothing to stop for.
+                Err(error) => {
+                    tracing::debug!(%error, "the Service's events cannot be read");
+                    observed.unasked = true;
+                }
+            }
         }
     }
     Ok(observed)
@@ -119,14 +125,11 @@ async fn complaint(
     client: &Client,
     namespace: &str,
     service: &Service,
-) -> Result<Option<String>, ObserveError> {
+) -> Result<Option<String>, kube::Error> {
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     let uid = service.uid().unwrap_or_default();
     let about = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
-    let events = api
-        .list(&about)
-        .await
-        .map_err(failed("the Service's events"))?;
+    let events = api.list(&about).await?;
     let last = events.items.into_iter().max_by_key(|event| {
         let last = event.last_timestamp.as_ref().map(|time| time.0);
         let series = event.event_time.as_ref().map(|time| time.0);

@@ -24,9 +24,8 @@ pub fn cluster_role() -> ClusterRole {
         ),
         rule("", &["services"], READ_APPLY_DELETE),
         rule("networking.k8s.io", &["networkpolicies"], READ_APPLY_DELETE),
-        // Listed and watched as metadata; values are read by name. The account's is made once, never
-        // written over; one that holds no usable password is deleted and made anew, and that of the
-        // Go operator is removed after a takeover.
+        // Listed and watched as metadata; values are read by name. The account's is made once and
+        // never written over or deleted; that of the Go operator is removed after a takeover.
         rule(
             "",
             &["secrets"],

@@ -38,15 +38,25 @@ pub(crate) fn looked_at(spec: Value, looks: impl IntoIterator<Item = Look>) -> O
     .unwrap();
     let mut memory = Memory::default();
     for look in looks {
-        memory.take(look, 1);
+        memory.take_due(look, 1);
     }
     let live = AdapterKind::ALL.map(|kind| (kind, Live::default()));
     Observed {
         server: Arc::new(server),
         memory,
         live: BTreeMap::from(live),
+        isolated: true,
         complaints: BTreeMap::new(),
+        unasked: false,
     }
+}
+
+/// Stops all writes in `world`.
+pub(crate) fn pause(world: &mut Observed) {
+    let mut server = world.server.as_ref().clone();
+    let paused = [("dittofs.io/paused".to_owned(), "true".to_owned())];
+    server.metadata.annotations = Some(paused.into());
+    world.server = Arc::new(server);
 }
 
 /// The plan for `world`.

@@ -1,6 +1,6 @@
 //! Everything that wakes the controller, and the stores it reads from.
 
-use api_types::{DittoServer, labels};
+use api_types::{DittoServer, labels, names};
 use controller_runtime::{
     Context, Primaries, Primary, References, Remembered, Triggers, WatchOptions, Watched,
     reference_triggers,
@@ -58,8 +58,8 @@ impl Watches {
     }
 }
 
-/// The server that an adapter's object belongs to by its labels or its controller. What the
-/// server-controller makes is no business of ours.
+/// The server that an adapter's object belongs to by its labels or its controller. Of what the
+/// server-controller makes only the baseline policy is our business: ours may go once it is gone.
 fn instance(meta: &ObjectMeta) -> Vec<ObjectRef<DittoServer>> {
     let labels = meta.labels.as_ref();
     let of_adapter = labels.is_some_and(|labels| labels.contains_key(labels::ADAPTER_TYPE));
@@ -67,20 +67,46 @@ fn instance(meta: &ObjectMeta) -> Vec<ObjectRef<DittoServer>> {
         .name
         .as_deref()
         .is_some_and(|name| name.contains("-adapter-"));
-    if !of_adapter && !named {
+    let by_label = labels.and_then(|labels| labels.get(labels::INSTANCE));
+    let is_baseline = by_label.is_some_and(|server| {
+        meta.name.as_deref() == Some(names::baseline_policy(server).as_str())
+    });
+    if !of_adapter && !named && !is_baseline {
         return Vec::new();
     }
-    let by_label = labels.and_then(|labels| labels.get(labels::INSTANCE));
     let by_owner = meta
         .owner_references
         .iter()
         .flatten()
         .find(|owner| owner.kind == "DittoServer" && owner.controller == Some(true))
         .map(|owner| &owner.name);
-    let mut names: Vec<&String> = by_label.into_iter().chain(by_owner).collect();
-    names.dedup();
-    names
+    let mut servers: Vec<&String> = by_label.into_iter().chain(by_owner).collect();
+    servers.dedup();
+    servers
         .into_iter()
         .map(|name| ObjectRef::new(name).within(meta.namespace.as_deref().unwrap_or_default()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_baseline_policy_wakes_us_and_the_other_children_of_the_server_do_not() {
+        let woken = |name: &str| {
+            let labels = labels::standard("files", labels::Component::Network);
+            let meta = ObjectMeta {
+                name: Some(name.to_owned()),
+                namespace: Some("media".to_owned()),
+                labels: Some(labels),
+                ..ObjectMeta::default()
+            };
+            instance(&meta).len()
+        };
+        assert_eq!(woken(&names::baseline_policy("files")), 1);
+        assert_eq!(woken("files-adapter-nfs"), 1);
+        assert_eq!(woken("files-api"), 0);
+        assert_eq!(woken("files"), 0);
+    }
 }

@@ -126,6 +126,8 @@ reasons! {
     NameConflict,
     /// A referenced object could not be read.
     InputUnreadable,
+    /// An adapter has the port of the API or of the metrics endpoint.
+    PortConflict,
     /// The database is a file on the control-plane volume.
     SqliteOnVolume,
     /// The Secret with the database's connection is complete.

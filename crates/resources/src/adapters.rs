@@ -77,7 +77,7 @@ pub fn adapter_service(instance: &Instance<'_>, target: &AdapterTarget) -> Optio
         node_port: wish.node_port.map(i32::from),
         ..port(kind.as_str(), *listen_port)
     };
-    let keeps_legacy = instance.spec.adapter_services.legacy_ports != Some(false);
+    let keeps_legacy = keeps_legacy(instance);
     let legacy = legacy_ports
         .iter()
         .filter(|old| keeps_legacy && i32::from(old.port) != own.port);
@@ -110,15 +110,28 @@ pub fn adapter_service(instance: &Instance<'_>, target: &AdapterTarget) -> Optio
     Some(service)
 }
 
-/// The policy that lets clients reach an adapter; `None` where the spec wants none.
+/// Whether the ports stay that the Go operator gave the Services.
+fn keeps_legacy(instance: &Instance<'_>) -> bool {
+    instance.spec.adapter_services.legacy_ports != Some(false)
+}
+
+/// The policy that lets clients reach an adapter, and what else the old ports of its Service lead to;
+/// `None` where the spec wants none. `isolated` says whether the baseline policy exists: while it
+/// does, clients need this one whatever the spec says.
 pub fn adapter_policy(
     instance: &Instance<'_>,
-    kind: AdapterKind,
-    listen_port: u16,
+    target: &AdapterTarget,
+    isolated: bool,
 ) -> Option<NetworkPolicy> {
+    let AdapterTarget {
+        kind,
+        listen_port,
+        live_type: _,
+        legacy_ports,
+    } = target;
     let settings = &instance.spec.network_policy;
-    let wish = Wish::of(&instance.spec.adapter_services, kind);
-    if wish.disabled || !settings.enabled {
+    let wish = Wish::of(&instance.spec.adapter_services, *kind);
+    if wish.disabled || !(settings.enabled || isolated) {
         return None;
     }
     // Only then does the pod see the client's address; else it sees that of a node.
@@ -137,17 +150,26 @@ pub fn adapter_policy(
         .collect();
     let mirrored = (!mirrored.is_empty()).then_some(mirrored);
     let peers = settings.adapters_from.as_ref().or(mirrored.as_ref());
+    let legacy = legacy_ports
+        .iter()
+        .filter(|old| keeps_legacy(instance) && !old.leads_to(*kind))
+        .map(|old| old.target_port);
+    let mut ports: Vec<u16> = legacy.filter(|port| port != listen_port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports.insert(0, *listen_port);
+    let rules = ports.into_iter().map(|port| rule(port, peers)).collect();
     let mut labels = labels::standard(instance.name, Component::Network);
     labels.insert(ADAPTER_TYPE.to_owned(), kind.as_str().to_owned());
     Some(NetworkPolicy {
-        metadata: instance.owned(names::adapter(instance.name, kind), labels),
+        metadata: instance.owned(names::adapter(instance.name, *kind), labels),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(LabelSelector {
                 match_labels: Some(labels::selector(instance.name)),
                 ..LabelSelector::default()
             }),
             policy_types: Some(vec!["Ingress".to_owned()]),
-            ingress: Some(vec![rule(listen_port, peers)]),
+            ingress: Some(rules),
             egress: None,
         }),
     })
@@ -385,10 +407,36 @@ mod tests {
     }
 
     #[test]
+    fn the_policy_admits_to_what_the_old_ports_lead_to_while_they_stay() {
+        let old = |name: &str, port, target_port| LegacyPort {
+            name: name.to_owned(),
+            port,
+            target_port,
+        };
+        let taken = AdapterTarget {
+            legacy_ports: vec![old("adapter-nfs", 12049, 12049), old("portmap", 111, 10111)],
+            ..target(AdapterKind::Nfs, 22049)
+        };
+        let ports = |spec: Value| -> Vec<Value> {
+            let server = server(spec);
+            let policy = adapter_policy(&Instance::of(&server).unwrap(), &taken, false);
+            let rules = policy.unwrap().spec.unwrap().ingress.unwrap();
+            let ports = rules.into_iter().flat_map(|rule| rule.ports.unwrap());
+            ports
+                .map(|port| serde_json::to_value(port.port).unwrap())
+                .collect()
+        };
+        assert_eq!(ports(json!({})), [json!(22049), json!(10111)]);
+        let given_up = json!({"adapterServices": {"legacyPorts": false}});
+        assert_eq!(ports(given_up), [json!(22049)]);
+    }
+
+    #[test]
     fn the_policy_follows_the_port_and_the_peers() {
         let made = |spec: Value| {
             let server = server(spec);
-            let policy = adapter_policy(&Instance::of(&server).unwrap(), AdapterKind::Nfs, 12049);
+            let instance = Instance::of(&server).unwrap();
+            let policy = adapter_policy(&instance, &target(AdapterKind::Nfs, 12049), false);
             policy.map(|policy| serde_json::to_value(policy.spec.unwrap().ingress).unwrap())
         };
         let port = json!([{"port": 12049, "protocol": "TCP"}]);

@@ -7,11 +7,12 @@ mod orphan;
 mod secrets;
 mod storage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::names::{self, Volume};
+use api_types::v1alpha1::AdapterKind;
 use api_types::{DittoServer, names::pod as pod_name};
 use controller_runtime::{Readable, Watched};
 use jiff::Timestamp;
@@ -64,6 +65,8 @@ pub struct Observed {
     pub live: Live,
     /// Which kinds of children there can be.
     pub served: Served,
+    /// The adapters that a policy of the adapter-controller admits clients to.
+    pub admitted: BTreeSet<AdapterKind>,
     /// Its claims that exist.
     pub claims: BTreeMap<Volume, Arc<PersistentVolumeClaim>>,
     /// Its pod, if it exists.
@@ -154,10 +157,16 @@ pub async fn observe(
         }
         None => None,
     };
+    let mut admitted = BTreeSet::from(AdapterKind::ALL);
+    admitted.retain(|kind| {
+        let policy = names::adapter(&name, *kind);
+        watches.policies.cached(&namespace, &policy).is_some()
+    });
     let mut observed = Observed {
         server,
         live,
         served,
+        admitted,
         claims,
         pod,
         orphaned_template,

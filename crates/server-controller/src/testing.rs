@@ -42,6 +42,7 @@ pub(crate) fn empty(spec: Value) -> Observed {
         server: Arc::new(server),
         live: resources::Children::default(),
         served: crate::observe::Served::default(),
+        admitted: std::collections::BTreeSet::new(),
         claims: BTreeMap::new(),
         pod: None,
         orphaned_template: None,
@@ -65,6 +66,16 @@ pub(crate) fn provisioned(spec: Value) -> Observed {
         &[("password", "password-of-admin")],
     );
     world
+}
+
+/// Puts the adapter NFS at `port` into the status of the server of `world`.
+pub(crate) fn adapter(world: &mut Observed, port: u16, enabled: bool) {
+    let mut server = DittoServer::clone(&world.server);
+    let mut status = serde_json::to_value(server.status.unwrap_or_default()).unwrap();
+    status["adapters"] =
+        json!([{"type": "nfs", "enabled": enabled, "healthy": enabled, "listenPort": port}]);
+    server.status = serde_json::from_value(status).unwrap();
+    world.server = Arc::new(server);
 }
 
 /// Puts a Secret of the operator into `world`.

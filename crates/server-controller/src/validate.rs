@@ -83,6 +83,7 @@ pub fn validate(observed: &Observed) -> Result<Validated<'_>, NotInCluster> {
         jwt,
     } = judged;
     problems.dedup();
+    problems.extend(port_conflicts(observed));
     let complete = make.is_empty() && problems.is_empty();
     let digest = match (&source, jwt) {
         (Ok(source), Some(key)) if complete => Some(configgen::restart_digest(
@@ -101,6 +102,39 @@ pub fn validate(observed: &Observed) -> Result<Validated<'_>, NotInCluster> {
         conflicts,
         digest,
     })
+}
+
+impl Validated<'_> {
+    /// Whether the server would not start again for the sake of a port. Then everything by which the
+    /// running one is reached stays, so that it can be mended.
+    pub fn has_port_conflict(&self) -> bool {
+        let mut problems = self.problems.iter();
+        problems.any(|problem| problem.reason == Reason::PortConflict)
+    }
+}
+
+/// Adapters, as the adapter-controller last saw them, on ports that the spec gives to another
+/// listener. No rollout begins with them: the server launches adapters before its API, and ends when
+/// that finds its port taken; without an API nobody can give the adapter another port.
+fn port_conflicts(observed: &Observed) -> Vec<Problem> {
+    let server = &observed.server;
+    let adapters = server.status.iter().flat_map(|status| &status.adapters);
+    adapters
+        .flatten()
+        .filter(|adapter| adapter.enabled)
+        .filter_map(|adapter| {
+            let port = u16::try_from(adapter.listen_port?).ok()?;
+            let field = server.spec.listener_at(port)?;
+            Some(Problem {
+                concern: Concern::Config,
+                reason: Reason::PortConflict,
+                message: format!(
+                    "The adapter {} has port {port}, which {field} gives to another listener: the server might not start again, so the running pod stays as it is. Change {field}, or give the adapter another port (spec.adapters, or the server's own tools).",
+                    adapter.kind
+                ),
+            })
+        })
+        .collect()
 }
 
 #[derive(Default)]
@@ -418,6 +452,22 @@ mod tests {
             &[("jwt-secret", &"j".repeat(43))],
         );
         assert_ne!(digest(&world), before);
+    }
+
+    #[test]
+    fn an_adapter_on_a_port_of_the_server_itself_is_a_problem_while_it_is_on() {
+        let problems = |spec: serde_json::Value, enabled: bool| {
+            let mut world = provisioned(spec);
+            crate::testing::adapter(&mut world, 12049, enabled);
+            reasons(&world)
+        };
+        let api = json!({"controlPlane": {"port": 12049}});
+        assert_eq!(problems(api.clone(), true), [Reason::PortConflict]);
+        assert_eq!(problems(api, false), []);
+        let metrics = |enabled| json!({"metrics": {"enabled": enabled, "port": 12049}});
+        assert_eq!(problems(metrics(true), true), [Reason::PortConflict]);
+        assert_eq!(problems(metrics(false), true), []);
+        assert_eq!(problems(json!({}), true), []);
     }
 
     #[test]

@@ -115,7 +115,9 @@ fn adapter_account_is_made_and_mended_whatever_people_do_to_it() -> Outcome {
 #[test]
 fn adapter_account_waits_for_the_right_administrators_password() -> Outcome {
     scenario("admin-password", Pods::Run, async |world| {
-        let (_servers, adapters, admin) = served(world, json!({})).await?;
+        // So rarely that only the change of the Secret can wake it.
+        let rarely = json!({"adapterDiscovery": {"pollingInterval": "5m"}});
+        let (_servers, adapters, admin) = served(world, rarely).await?;
         let nfs = address(world, Nfs).await?;
         let right = cluster_tests::rest::password(world).await?;
         adapters.stop().await?;
@@ -149,15 +151,9 @@ fn adapter_account_waits_for_the_right_administrators_password() -> Outcome {
         );
 
         set_admin(world, &right).await?;
-        let began = std::time::Instant::now();
         world
             .condition("Authenticated", "True", "AccountWorks")
             .await?;
-        ensure!(
-            began.elapsed() < Duration::from_secs(8),
-            "it took {:?}: not the change of the Secret woke it",
-            began.elapsed()
-        );
         works(world, &admin, "operator").await?;
         ensure!(address(world, Nfs).await? == nfs, "another address");
         Ok(())

@@ -83,6 +83,15 @@ fn adapter_services_of_the_go_operator_keep_uid_address_and_ports() -> Outcome {
                     "{name}: {entries:?}"
                 );
             }
+            let ingress = policy.spec.and_then(|spec| spec.ingress);
+            let admitted = serde_json::to_string(&ingress)?;
+            for port in service.spec.and_then(|spec| spec.ports).unwrap_or_default() {
+                let led_to = serde_json::to_string(&port.target_port)?;
+                ensure!(
+                    admitted.contains(&format!("\"port\":{led_to}")),
+                    "{name} leads to {led_to}, and {admitted} is admitted"
+                );
+            }
             let text = serde_json::to_string(&service.metadata.annotations)?;
             ensure!(!text.contains("managed-annotations"), "{name}: {text}");
         }

@@ -124,6 +124,16 @@ async fn answers_that_dfs_does_not_give_are_named() {
 }
 
 #[tokio::test]
+async fn no_list_of_adapters_is_not_an_empty_one() {
+    let (proxy, client) = rig(1).await;
+    let null = answer("200 OK", "application/json", "", "null");
+    proxy.spoil("/api/v1/adapters", 1, null);
+    let error = client.adapters().list().await.unwrap_err();
+    assert!(matches!(error, Error::Protocol { .. }), "{error}");
+    assert_eq!(client.adapters().list().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn unknown_fields_do_not_matter() {
     let (proxy, client) = rig(1).await;
     proxy.spoil(

@@ -120,6 +120,17 @@ pub(crate) async fn adapters(rig: &Rig) {
         .await
         .unwrap();
     not_found(admin.delete(&NFS).await);
+
+    // Without any adapter the list is empty, not `null`.
+    let smb = admin.get(&AdapterType::Smb).await.unwrap();
+    admin.delete(&AdapterType::Smb).await.unwrap();
+    assert_eq!(rig.operator.adapters().list().await.unwrap(), []);
+    let again = NewAdapter {
+        kind: AdapterType::Smb,
+        port: smb.port.number().unwrap(),
+        config: Default::default(),
+    };
+    admin.create(&again).await.unwrap();
     let made = admin.create(&new).await.unwrap();
     assert!(
         made.enabled && !made.running && made.id != changed.id,

@@ -129,6 +129,18 @@ async fn an_expired_certificate_is_named_as_such() {
     let server = server(&ours, "localhost", 2001..2002, false).await;
     let detail = refused(&client(&server.url, trusting(&ours))).await;
     assert!(detail.contains("expired"), "{detail}");
+    // It does not tell the time, so that it is the same each time.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let later = refused(&client(&server.url, trusting(&ours))).await;
+    assert_eq!(later, detail);
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_valid_yet_is_named_as_such() {
+    let ours = authority();
+    let server = server(&ours, "localhost", 2098..2099, false).await;
+    let detail = refused(&client(&server.url, trusting(&ours))).await;
+    assert!(detail.contains("not valid yet"), "{detail}");
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ pub struct Plan {
     pub adapters: BTreeMap<AdapterKind, Wishes>,
     /// Writes are stopped by annotation; everything above is then left.
     pub paused: bool,
+    /// Kind and name of the children that would be made if writes were not stopped.
+    pub withheld: Vec<String>,
 }
 
 /// How an adapter stands, apart from what exists.
@@ -85,19 +87,41 @@ pub fn plan(observed: &Observed, instance: &Instance<'_>) -> Result<Plan, serde_
     let paused = is_paused(&observed.server);
     let leaving = observed.server.metadata.deletion_timestamp.is_some();
     let mut adapters = BTreeMap::new();
+    let mut withheld = Vec::new();
     for kind in AdapterKind::ALL {
         let live = observed.live.get(&kind).cloned().unwrap_or_default();
-        let wishes = if paused || leaving {
-            Wishes {
-                service: Wish::Leave,
-                policy: Wish::Leave,
-            }
+        let untouched = Wishes {
+            service: Wish::Leave,
+            policy: Wish::Leave,
+        };
+        let wishes = if leaving {
+            untouched
+        } else if paused {
+            let wishes = wishes(observed, instance, kind, &live)?;
+            withheld.extend(missing(&wishes.service, live.service.is_some()));
+            withheld.extend(missing(&wishes.policy, live.policy.is_some()));
+            untouched
         } else {
             wishes(observed, instance, kind, &live)?
         };
         adapters.insert(kind, wishes);
     }
-    Ok(Plan { adapters, paused })
+    Ok(Plan {
+        adapters,
+        paused,
+        withheld,
+    })
+}
+
+/// Kind and name of an object that shall be and is not.
+fn missing<K: Resource<DynamicType = ()>>(wish: &Wish<K>, is_live: bool) -> Option<String> {
+    match wish {
+        Wish::Apply(wanted) if !is_live => {
+            let name = wanted.meta().name.as_deref()?;
+            Some(format!("{} {name}", K::kind(&())))
+        }
+        _ => None,
+    }
 }
 
 fn wishes(
@@ -145,7 +169,7 @@ fn wishes(
     Ok(Wishes {
         service: wish(wanted, service, instance),
         policy: wish(
-            resources::adapter_policy(instance, kind, listen_port),
+            resources::adapter_policy(instance, &target, observed.isolated),
             policy,
             instance,
         ),
@@ -197,16 +221,18 @@ fn live_type(service: &Service) -> Option<ServiceType> {
 /// written down on it by our first apply; before that its ports tell, by the name of the first one.
 fn legacy_ports(service: &Service, kind: AdapterKind) -> Vec<LegacyPort> {
     let annotations = service.metadata.annotations.as_ref();
-    if let Some(text) = annotations.and_then(|annotations| annotations.get(LEGACY_PORTS)) {
-        return serde_json::from_str(text).unwrap_or_default();
+    let written = annotations.and_then(|annotations| annotations.get(LEGACY_PORTS));
+    // One that somebody spoilt takes no port away: then, too, the live ports tell.
+    if let Some(ports) = written.and_then(|text| serde_json::from_str(text).ok()) {
+        return ports;
     }
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref());
     let ports = ports.unwrap_or_default();
     let first = predecessor_port(kind);
-    if !ports
+    let inherited = ports
         .iter()
-        .any(|port| port.name.as_deref() == Some(&*first))
-    {
+        .any(|port| port.name.as_deref() == Some(&*first));
+    if written.is_none() && !inherited {
         return Vec::new();
     }
     ports

@@ -191,3 +191,53 @@ fn a_disabled_override_removes_at_once_and_a_paused_server_nothing() {
     world.server = std::sync::Arc::new(server);
     assert_eq!(wished(&world).service, Wish::Leave);
 }
+
+#[test]
+fn a_policy_that_is_not_wanted_any_more_stays_while_the_baseline_isolates_the_pod() {
+    let spec = json!({"networkPolicy": {"enabled": false}});
+    let moved = Seen {
+        port: Some(2050),
+        ..nfs(true)
+    };
+    let mut world = looked_at(spec, [answer(vec![moved])]);
+    service(&mut world, NFS, live());
+    let instance = resources::Instance::of(&world.server).unwrap();
+    let target = AdapterTarget {
+        kind: NFS,
+        listen_port: 12049,
+        live_type: None,
+        legacy_ports: Vec::new(),
+    };
+    let policy = resources::adapter_policy(&instance, &target, true).unwrap();
+    world.live.get_mut(&NFS).unwrap().policy = Some(std::sync::Arc::new(policy));
+    let Wish::Apply(policy) = wished(&world).policy else {
+        panic!("clients would be cut off");
+    };
+    let text = serde_json::to_string(&policy.spec).unwrap();
+    assert!(text.contains("2050"), "it follows the adapter: {text}");
+    world.isolated = false;
+    assert_eq!(wished(&world).policy, Wish::Remove);
+}
+
+#[test]
+fn a_spoilt_record_of_the_old_ports_takes_none_away() {
+    let taken = json!({"type": "LoadBalancer", "ports": [
+        {"name": "nfs", "port": 2049, "protocol": "TCP", "targetPort": 12049},
+        {"name": "adapter-nfs", "port": 12049, "protocol": "TCP", "targetPort": 12049},
+        {"name": "portmapper", "port": 111, "protocol": "TCP", "targetPort": 10111},
+    ]});
+    let mut world = looked_at(json!({}), [answer(vec![nfs(true)])]);
+    service(&mut world, NFS, taken);
+    let slot = world.live.get_mut(&NFS).unwrap();
+    let spoilt = std::sync::Arc::make_mut(slot.service.as_mut().unwrap());
+    let record = (LEGACY_PORTS.to_owned(), "[{".to_owned());
+    spoilt.metadata.annotations = Some([record].into());
+    assert_eq!(
+        ports(applied(&wished(&world).service)),
+        [
+            (2049, Some(12049)),
+            (12049, Some(12049)),
+            (111, Some(10111))
+        ],
+    );
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api_types::conditions::Reason;
 use api_types::v1alpha1::{AdapterKind, PushedSecret};
+use tokio::time::Instant;
 
 /// An adapter as the server tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,34 @@ pub type Look = Result<Found, Trouble>;
 /// Looks in a row with an adapter that does not listen, or with settings that are not in force, after which it is looked at at the normal pace.
 const UNSETTLED_LOOKS: u32 = 8;
 
+/// The answers in a row in which an adapter was absent or disabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Missing {
+    /// How many of them count.
+    answers: u32,
+    /// When the look began that gave the last one that counts.
+    counted: Instant,
+}
+
+impl Missing {
+    /// The row with one more answer, of a look that began at `began`. It counts when it comes at
+    /// least `interval` after the last one that does: looks that follow each other quickly see the
+    /// same moment, such as the pause while a person restarts an adapter.
+    fn and(before: Option<Self>, began: Instant, interval: Duration) -> Self {
+        match before {
+            None => Missing {
+                answers: 1,
+                counted: began,
+            },
+            Some(row) if began.duration_since(row.counted) < interval => row,
+            Some(row) => Missing {
+                answers: row.answers.saturating_add(1),
+                counted: began,
+            },
+        }
+    }
+}
+
 /// What the looks at one server have told so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -80,18 +109,19 @@ pub struct Memory {
     pub found: Option<Found>,
     /// Why the last look failed, if it did.
     pub trouble: Option<Trouble>,
-    /// For each adapter the answers in a row in which it was absent or disabled.
-    missing: BTreeMap<AdapterKind, u32>,
+    /// The adapters that were absent or disabled in the last answer.
+    missing: BTreeMap<AdapterKind, Missing>,
     failures: u32,
     unsettled: u32,
 }
 
 impl Memory {
-    /// Takes in the result of a look that was made for `generation`.
+    /// Takes in the result of a look that was made for `generation` and began at `began`. Of looks
+    /// that come sooner after each other than `interval`, one counts towards the removal of an adapter.
     ///
     /// A look that failed tells nothing: it ends every row of answers and changes nothing else that
     /// is known of the adapters.
-    pub fn take(&mut self, look: Look, generation: i64) {
+    pub fn take(&mut self, look: Look, generation: i64, began: Instant, interval: Duration) {
         self.generation = Some(generation);
         match look {
             Err(trouble) => {
@@ -105,8 +135,11 @@ impl Memory {
                         .adapters
                         .iter()
                         .any(|seen| seen.kind == kind && seen.enabled);
-                    let row = self.missing.entry(kind).or_default();
-                    *row = if served { 0 } else { row.saturating_add(1) };
+                    let row = self.missing.remove(&kind);
+                    if !served {
+                        let row = Missing::and(row, began, interval);
+                        self.missing.insert(kind, row);
+                    }
                 }
                 let settled =
                     found.not_applied.is_empty() && found.adapters.iter().all(Seen::is_settled);
@@ -128,11 +161,11 @@ impl Memory {
         found.adapters.iter().find(|seen| seen.kind == kind)
     }
 
-    /// Whether at least `polls` answers in a row said that the adapter is absent or disabled.
+    /// Whether at least `polls` answers in a row that count said that the adapter is absent or disabled.
     pub fn is_missing(&self, kind: AdapterKind, polls: u32) -> bool {
         self.missing
             .get(&kind)
-            .is_some_and(|row| *row >= polls.max(1))
+            .is_some_and(|row| row.answers >= polls.max(1))
     }
 
     /// Whether something is under way that another look will show soon.
@@ -168,6 +201,13 @@ impl Seen {
 pub(crate) mod tests {
     use super::*;
 
+    impl Memory {
+        /// Takes in a look for which it was time.
+        pub(crate) fn take_due(&mut self, look: Look, generation: i64) {
+            self.take(look, generation, Instant::now(), Duration::ZERO);
+        }
+    }
+
     pub(crate) fn nfs(enabled: bool) -> Seen {
         Seen {
             kind: AdapterKind::Nfs,
@@ -196,29 +236,29 @@ pub(crate) mod tests {
     #[test]
     fn only_answers_in_a_row_make_an_adapter_missing() {
         let mut memory = Memory::default();
-        memory.take(answer(vec![nfs(true)]), 1);
-        memory.take(answer(vec![nfs(false)]), 1);
-        memory.take(answer(Vec::new()), 1);
+        memory.take_due(answer(vec![nfs(true)]), 1);
+        memory.take_due(answer(vec![nfs(false)]), 1);
+        memory.take_due(answer(Vec::new()), 1);
         assert!(!memory.is_missing(AdapterKind::Nfs, 3));
-        memory.take(silence(), 1);
-        memory.take(answer(Vec::new()), 1);
+        memory.take_due(silence(), 1);
+        memory.take_due(answer(Vec::new()), 1);
         assert!(
             !memory.is_missing(AdapterKind::Nfs, 3),
             "a failed look ends the row"
         );
-        memory.take(answer(vec![nfs(false)]), 1);
-        memory.take(answer(vec![nfs(false)]), 1);
+        memory.take_due(answer(vec![nfs(false)]), 1);
+        memory.take_due(answer(vec![nfs(false)]), 1);
         assert!(memory.is_missing(AdapterKind::Nfs, 3));
-        memory.take(answer(vec![nfs(true)]), 1);
+        memory.take_due(answer(vec![nfs(true)]), 1);
         assert!(!memory.is_missing(AdapterKind::Nfs, 1));
     }
 
     #[test]
     fn a_failed_look_changes_nothing_that_is_known() {
         let mut memory = Memory::default();
-        memory.take(answer(vec![nfs(true)]), 1);
+        memory.take_due(answer(vec![nfs(true)]), 1);
         let known = memory.found.clone();
-        memory.take(silence(), 1);
+        memory.take_due(silence(), 1);
         assert_eq!(memory.found, known);
         assert!(memory.trouble.is_some());
     }
@@ -230,13 +270,35 @@ pub(crate) mod tests {
             serving: Serving::Failed("no".to_owned()),
             ..nfs(true)
         };
-        memory.take(answer(vec![stuck.clone()]), 1);
+        memory.take_due(answer(vec![stuck.clone()]), 1);
         assert!(memory.is_pending());
         for _ in 0..UNSETTLED_LOOKS {
-            memory.take(answer(vec![stuck.clone()]), 1);
+            memory.take_due(answer(vec![stuck.clone()]), 1);
         }
         assert!(!memory.is_pending());
-        memory.take(answer(vec![nfs(true)]), 1);
+        memory.take_due(answer(vec![nfs(true)]), 1);
         assert!(!memory.is_pending());
+    }
+
+    #[test]
+    fn looks_in_quick_succession_are_one_answer_towards_a_removal() {
+        let interval = Duration::from_secs(30);
+        let start = Instant::now();
+        let mut memory = Memory::default();
+        let mut look = |second: u64, enabled| {
+            let began = start + Duration::from_secs(second);
+            memory.take(answer(vec![nfs(enabled)]), 1, began, interval);
+            memory.is_missing(AdapterKind::Nfs, 3)
+        };
+        for second in (0..60).step_by(2) {
+            assert!(!look(second, false), "after {second} s");
+        }
+        assert!(look(60, false));
+        assert!(!look(62, true), "it is served again");
+        assert!(!look(64, false));
+        assert!(!look(93, false));
+        assert!(!look(95, false));
+        assert!(!look(96, false));
+        assert!(look(125, false));
     }
 }

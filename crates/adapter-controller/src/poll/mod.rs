@@ -247,7 +247,7 @@ impl Polling {
             let (told, wait) = {
                 let mut memory = lock(&self.memory);
                 let before = memory.significant(target.polls);
-                memory.take(look, target.generation);
+                memory.take(look, target.generation, began, target.pace.interval);
                 let told = before != memory.significant(target.polls);
                 (told, target.pace.after(&memory, (self.jitter)()))
             };
@@ -303,3 +303,5 @@ fn random() -> f64 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::target;

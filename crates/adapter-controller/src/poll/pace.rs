@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_healthy_server_is_asked_every_thirty_seconds_and_never_sooner() {
         let mut memory = Memory::default();
-        memory.take(answer(vec![nfs(true)]), 1);
+        memory.take_due(answer(vec![nfs(true)]), 1);
         assert_eq!(pace().after(&memory, 0.0), Duration::from_secs(30));
         assert_eq!(pace().after(&memory, 1.0), Duration::from_secs(33));
     }
@@ -107,7 +107,7 @@ mod tests {
             serving: Serving::Starting,
             ..nfs(true)
         };
-        memory.take(answer(vec![starting]), 1);
+        memory.take_due(answer(vec![starting]), 1);
         assert_eq!(pace().after(&memory, 0.0), Duration::from_secs(2));
     }
 
@@ -116,7 +116,7 @@ mod tests {
         let mut memory = Memory::default();
         let waits: Vec<u64> = (0..10)
             .map(|_| {
-                memory.take(silence(), 1);
+                memory.take_due(silence(), 1);
                 seconds(pace().after(&memory, 0.0))
             })
             .collect();
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_refused_password_is_not_knocked_with() {
         let mut memory = Memory::default();
-        memory.take(Err(Trouble::new(Reason::Unauthorized, "no")), 1);
+        memory.take_due(Err(Trouble::new(Reason::Unauthorized, "no")), 1);
         assert_eq!(seconds(pace().after(&memory, 0.0)), 30);
     }
 
@@ -135,7 +135,7 @@ mod tests {
         let mut memory = Memory::default();
         let mut trouble = Trouble::new(Reason::RateLimited, "slower");
         trouble.retry_after = Some(Duration::from_secs(120));
-        memory.take(Err(trouble), 1);
+        memory.take_due(Err(trouble), 1);
         assert_eq!(seconds(pace().after(&memory, 0.0)), 120);
     }
 }

@@ -30,6 +30,18 @@ impl Looker for Script {
             "hangs" => std::future::pending().await,
             "refuses" => silence(),
             "panics" => panic!("on purpose"),
+            // NFS is being started, so that it is looked at often; SMB is switched off meanwhile.
+            "restarts" => {
+                let starting = Seen {
+                    serving: Serving::Starting,
+                    ..nfs(true)
+                };
+                let off = Seen {
+                    kind: AdapterKind::Smb,
+                    ..nfs(false)
+                };
+                answer(vec![starting, off])
+            }
             _ => {
                 let smb = Seen {
                     kind: AdapterKind::Smb,
@@ -57,7 +69,7 @@ impl Lookers for Scripts {
     }
 }
 
-fn target(name: &str) -> Target {
+pub(crate) fn target(name: &str) -> Target {
     Target {
         namespace: "media".to_owned(),
         name: name.to_owned(),
@@ -179,4 +191,21 @@ async fn a_server_that_is_left_is_not_looked_at() {
     assert_eq!(fleet.looks("answers"), [0]);
     let log = fleet.log.0.lock().unwrap();
     assert!(log.contains_key("retired hangs"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn quick_looks_do_not_hasten_a_removal() {
+    let fleet = Fleet::of(&["restarts".to_owned()]);
+    let is_missing = || {
+        let memory = fleet.pollers.memory(&key("restarts"), "uid of restarts");
+        memory.unwrap().is_missing(AdapterKind::Smb, 3)
+    };
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        fleet.pollers.poke(&key("restarts"));
+    }
+    assert!(fleet.looks("restarts").len() > 10);
+    assert!(!is_missing());
+    tokio::time::sleep(Duration::from_secs(80)).await;
+    assert!(is_missing());
 }

@@ -11,7 +11,7 @@ use api_types::conditions::Reason;
 use api_types::names;
 use base64::Engine;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Resource, ResourceExt};
+use kube::Resource;
 use secrecy::SecretString;
 
 use super::{Open, Tools, secrets, trouble};
@@ -190,11 +190,7 @@ pub(super) async fn password(tools: &Tools, target: &Target) -> Result<SecretStr
 }
 
 fn stored(secret: &Secret, target: &Target, name: &str) -> Result<SecretString, Trouble> {
-    let owner = secret
-        .owner_references()
-        .iter()
-        .find(|owner| owner.controller == Some(true));
-    if owner.is_none_or(|owner| owner.uid != target.uid) {
+    if !instance(&server(target)).owns(secret) {
         return Err(Trouble::new(
             Reason::NameConflict,
             format!(
@@ -226,13 +222,47 @@ fn made(target: &Target) -> Result<Secret, Trouble> {
         )
     })?;
     let password = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let server = server(target);
+    Ok(resources::adapter_credentials(
+        &instance(&server),
+        &SecretString::from(password),
+    ))
+}
+
+/// The server of a target, as far as its children need it.
+fn server(target: &Target) -> DittoServer {
     let mut server: DittoServer = DittoServer::new(&target.name, (*target.spec).clone());
     server.meta_mut().namespace = Some(target.namespace.clone());
     server.meta_mut().uid = Some(target.uid.clone());
-    let instance = resources::Instance::of(&server);
-    let instance = instance.expect("name, namespace and UID were just set");
-    Ok(resources::adapter_credentials(
-        &instance,
-        &SecretString::from(password),
-    ))
+    server
+}
+
+fn instance(server: &DittoServer) -> resources::Instance<'_> {
+    resources::Instance::of(server).expect("a target has a name, a namespace and a UID")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_an_orphaning_deletion_left_is_taken_up_and_one_of_others_is_not() {
+        let target = crate::poll::target("files");
+        let name = names::adapter_credentials("files");
+        let ours = made(&target).unwrap();
+        // As the API server would return it.
+        let data = ours.string_data.clone().unwrap_or_default().into_iter();
+        let data = data.map(|(key, value)| (key, k8s_openapi::ByteString(value.into_bytes())));
+        let mut secret = ours.clone();
+        secret.data.get_or_insert_default().extend(data);
+        assert!(stored(&secret, &target, &name).is_ok());
+        secret.metadata.owner_references = None;
+        assert!(
+            stored(&secret, &target, &name).is_ok(),
+            "left without an owner"
+        );
+        secret.metadata.labels = None;
+        let refused = stored(&secret, &target, &name).map(|_| ()).unwrap_err();
+        assert_eq!(refused.reason, Reason::NameConflict);
+    }
 }

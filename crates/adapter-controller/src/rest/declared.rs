@@ -4,17 +4,13 @@
 use std::collections::BTreeMap;
 
 use adapter_client::{
-    Adapter, AdapterChange, AdapterSettings, Client as RestClient, Error, Milliseconds, NewAdapter,
-    NfsSettings as LiveNfs, NfsSettingsPatch, Seconds, SmbSettings as LiveSmb, SmbSettingsPatch,
-    WriteMode,
+    Adapter, AdapterChange, AdapterSettings, Client as RestClient, Error, NewAdapter,
+    NfsSettings as LiveNfs, SmbSettings as LiveSmb, WriteMode,
 };
-use api_types::v1alpha1::{
-    AdapterKind, Adapters, DittoServerSpec, NfsAdapter, NfsSettings, OperationName, SmbAdapter,
-    SmbSettings,
-};
-use serde::Serialize;
+use api_types::v1alpha1::{AdapterKind, Adapters, DittoServerSpec, NfsAdapter, SmbAdapter};
 use serde_json::Value;
 
+use super::settings::{differing, json, nfs_patch, smb_patch};
 use super::{kind_of, type_of};
 
 /// Lowest port that the server, which does not run as root, can listen on.
@@ -70,16 +66,101 @@ impl Stuck {
     }
 }
 
+/// The ports of the server that adapters must not have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken<'a> {
+    /// What the server shall be.
+    spec: &'a DittoServerSpec,
+    /// Port of the API of the server that runs: it may not have been restarted for the spec yet.
+    running_api: Option<u16>,
+}
+
+impl<'a> Taken<'a> {
+    /// Of a server that shall be as `spec` says and is reached at `url`.
+    pub(super) fn of(spec: &'a DittoServerSpec, url: &str) -> Self {
+        let authority = url.split("://").nth(1).unwrap_or_default();
+        let authority = authority.split('/').next().unwrap_or_default();
+        let port = authority.rsplit(':').next().unwrap_or_default();
+        Taken {
+            spec,
+            running_api: port.parse().ok(),
+        }
+    }
+}
+
+/// Whether anything is declared: empty sections ask for nothing, and need no administrator.
+pub(super) fn is_anything(declared: &Adapters) -> bool {
+    let Adapters { nfs, smb } = declared;
+    let nfs = nfs.as_ref().and_then(|nfs| nfs.settings.as_ref());
+    let smb = smb.as_ref().and_then(|smb| smb.settings.as_ref());
+    let settings = [
+        nfs.map(|nfs| json(&nfs_patch(nfs))),
+        smb.map(|smb| json(&smb_patch(smb))),
+    ];
+    let mut settings = settings.into_iter().flatten();
+    AdapterKind::ALL
+        .into_iter()
+        .any(|kind| Wish::of(declared, kind) != Wish::default())
+        || settings.any(|patch| patch.as_object().is_none_or(|patch| !patch.is_empty()))
+}
+
+/// What of `declared` the server whose adapters are `adapters` does not have, for people. Writes nothing.
+pub(super) async fn differences(
+    client: &RestClient,
+    declared: &Adapters,
+    adapters: &[Adapter],
+) -> Vec<String> {
+    let rows = live_rows(adapters);
+    let mut said: Vec<String> = AdapterKind::ALL
+        .into_iter()
+        .filter(|kind| differs(rows.get(kind).copied(), Wish::of(declared, *kind)))
+        .map(|kind| format!("adapters.{} (enabled and port) differs.", kind.as_str()))
+        .collect();
+    let Adapters { nfs, smb } = declared;
+    if let Some(settings) = nfs.as_ref().and_then(|nfs| nfs.settings.as_ref()) {
+        said.extend(compare::<LiveNfs>(client, AdapterKind::Nfs, &nfs_patch(settings)).await);
+    }
+    if let Some(settings) = smb.as_ref().and_then(|smb| smb.settings.as_ref()) {
+        said.extend(compare::<LiveSmb>(client, AdapterKind::Smb, &smb_patch(settings)).await);
+    }
+    said
+}
+
+/// Whether an adapter is another one than it shall be. One that is gone is, when it shall be on.
+fn differs(row: Option<Row>, wish: Wish) -> bool {
+    let Some(row) = row else {
+        return wish.enabled == Some(true);
+    };
+    wish.enabled.is_some_and(|enabled| enabled != row.enabled)
+        || (wish.port.is_some() && wish.port != row.port)
+}
+
+/// Which settings of a protocol differ, or why that cannot be told.
+async fn compare<S: AdapterSettings>(
+    client: &RestClient,
+    kind: AdapterKind,
+    wanted: &S::Patch,
+) -> Option<String> {
+    let what = format!("adapters.{}.settings", kind.as_str());
+    match client.adapters().settings::<S>().await {
+        Ok(live) => {
+            let fields = differing(&json(wanted), &json(&live));
+            (!fields.is_empty()).then(|| format!("{what} differ: {}.", fields.join(", ")))
+        }
+        Err(error) => Some(format!("{what} cannot be compared: {error}.")),
+    }
+}
+
 /// Brings what `declared` says to the server whose adapters are `adapters`.
 pub(super) async fn push(
     client: &RestClient,
-    spec: &DittoServerSpec,
+    taken: Taken<'_>,
     declared: &Adapters,
     adapters: &[Adapter],
     stuck: &mut Stuck,
 ) -> Pushed {
     let mut pushed = Pushed::default();
-    rows(client, spec, declared, adapters, &mut pushed).await;
+    rows(client, taken, declared, adapters, &mut pushed).await;
     let Adapters { nfs, smb } = declared;
     let exists = |kind| adapters.iter().any(|row| kind_of(&row.kind) == Some(kind));
     if let Some(settings) = nfs.as_ref().and_then(|nfs| nfs.settings.as_ref())
@@ -152,23 +233,25 @@ enum Step {
     Wait(String),
 }
 
+fn live_rows(adapters: &[Adapter]) -> BTreeMap<AdapterKind, Row> {
+    let rows = adapters.iter().filter_map(|adapter| {
+        let row = Row {
+            enabled: adapter.enabled,
+            port: adapter.port.number(),
+        };
+        Some((kind_of(&adapter.kind)?, row))
+    });
+    rows.collect()
+}
+
 async fn rows(
     client: &RestClient,
-    spec: &DittoServerSpec,
+    taken: Taken<'_>,
     declared: &Adapters,
     adapters: &[Adapter],
     pushed: &mut Pushed,
 ) {
-    let mut rows: BTreeMap<AdapterKind, Row> = adapters
-        .iter()
-        .filter_map(|adapter| {
-            let row = Row {
-                enabled: adapter.enabled,
-                port: adapter.port.number(),
-            };
-            Some((kind_of(&adapter.kind)?, row))
-        })
-        .collect();
+    let mut rows = live_rows(adapters);
     let mut failed = Vec::new();
     // A port that one adapter gives up in the first round is free for the other in the second.
     for is_last in [false, true] {
@@ -176,7 +259,7 @@ async fn rows(
             if failed.contains(&kind) {
                 continue;
             }
-            let result = match step(spec, &rows, kind, Wish::of(declared, kind)) {
+            let result = match step(taken, &rows, kind, Wish::of(declared, kind)) {
                 Step::Nothing => continue,
                 Step::Wait(why) => {
                     if is_last {
@@ -219,7 +302,7 @@ async fn rows(
 /// Decides what to do about the adapter `kind`. The server takes every port and, with a bad one, does
 /// not start again (server contract, rule 11), so it is told only of good ones.
 fn step(
-    spec: &DittoServerSpec,
+    taken: Taken<'_>,
     rows: &BTreeMap<AdapterKind, Row>,
     kind: AdapterKind,
     wish: Wish,
@@ -248,13 +331,21 @@ fn step(
     }
     let name = kind.as_str();
     if let Some(port) = after.port {
-        if port < LOWEST_PORT {
+        // What the server has and nobody declares is not ours to judge.
+        let is_sent = before.is_none_or(|before| before.port != after.port);
+        if is_sent && port < LOWEST_PORT {
             return Step::Wait(format!(
                 "adapters.{name}.port {port} is not sent to the server: it cannot listen below {LOWEST_PORT}."
             ));
         }
+        if after.enabled && taken.running_api == Some(port) && taken.spec.control_plane.port != port
+        {
+            return Step::Wait(format!(
+                "The adapter {name} is given port {port} once the server has been restarted for controlPlane.port: until then its API has it."
+            ));
+        }
         if after.enabled
-            && let Some(other) = listener(spec, rows, kind, port)
+            && let Some(other) = listener(taken, rows, kind, port)
         {
             return Step::Wait(format!(
                 "The adapter {name} is not given port {port}: {other} has it. Give one of them another port; to exchange two ports, go by a third one."
@@ -276,11 +367,12 @@ fn step(
 
 /// What else of the server listens on `port`.
 fn listener(
-    spec: &DittoServerSpec,
+    taken: Taken<'_>,
     rows: &BTreeMap<AdapterKind, Row>,
     kind: AdapterKind,
     port: u16,
 ) -> Option<String> {
+    let spec = taken.spec;
     if spec.control_plane.port == port {
         return Some("the API".to_owned());
     }
@@ -353,29 +445,6 @@ async fn settle<S: AdapterSettings>(
     Some(message)
 }
 
-fn json<T: Serialize>(value: &T) -> Value {
-    // Numbers, texts and lists of texts.
-    serde_json::to_value(value).unwrap_or_default()
-}
-
-/// The fields that are wanted and have another value. The order of a list means nothing.
-fn differing(wanted: &Value, live: &Value) -> Vec<String> {
-    let sorted = |value: &Value| match value {
-        Value::Array(items) => {
-            let mut items: Vec<String> = items.iter().map(Value::to_string).collect();
-            items.sort();
-            items.dedup();
-            Value::from(items)
-        }
-        other => other.clone(),
-    };
-    let fields = wanted.as_object().into_iter().flatten();
-    fields
-        .filter(|(name, value)| sorted(value) != sorted(&live[name.as_str()]))
-        .map(|(name, _)| name.clone())
-        .collect()
-}
-
 fn refused(kind: AdapterKind, what: &str, error: &Error) -> String {
     format!(
         "The server did not take adapters.{} ({what}): {error}.",
@@ -383,178 +452,5 @@ fn refused(kind: AdapterKind, what: &str, error: &Error) -> String {
     )
 }
 
-fn nfs_patch(settings: &NfsSettings) -> NfsSettingsPatch {
-    let NfsSettings {
-        min_version,
-        max_version,
-        lease_time,
-        grace_period,
-        delegation_recall_timeout,
-        callback_timeout,
-        lease_break_timeout,
-        max_connections,
-        max_clients,
-        max_compound_ops,
-        max_read_size,
-        max_write_size,
-        preferred_transfer_size,
-        delegations_enabled,
-        max_delegations,
-        dir_deleg_batch_window_ms,
-        blocked_operations,
-    } = settings;
-    NfsSettingsPatch {
-        min_version: min_version.as_ref().and_then(text),
-        max_version: max_version.as_ref().and_then(text),
-        lease_time: seconds(*lease_time),
-        grace_period: seconds(*grace_period),
-        delegation_recall_timeout: seconds(*delegation_recall_timeout),
-        callback_timeout: seconds(*callback_timeout),
-        lease_break_timeout: seconds(*lease_break_timeout),
-        max_connections: *max_connections,
-        max_clients: *max_clients,
-        max_compound_ops: *max_compound_ops,
-        max_read_size: *max_read_size,
-        max_write_size: *max_write_size,
-        preferred_transfer_size: *preferred_transfer_size,
-        delegations_enabled: *delegations_enabled,
-        max_delegations: *max_delegations,
-        dir_deleg_batch_window_ms: dir_deleg_batch_window_ms
-            .map(|window| Milliseconds(u64::from(window))),
-        blocked_operations: names(blocked_operations.as_deref()),
-        ..NfsSettingsPatch::default()
-    }
-}
-
-fn smb_patch(settings: &SmbSettings) -> SmbSettingsPatch {
-    let SmbSettings {
-        min_dialect,
-        max_dialect,
-        session_timeout,
-        oplock_break_timeout,
-        max_connections,
-        max_sessions,
-        signing,
-        directory_leasing_enabled,
-        blocked_operations,
-    } = settings;
-    SmbSettingsPatch {
-        min_dialect: min_dialect.as_ref().and_then(text),
-        max_dialect: max_dialect.as_ref().and_then(text),
-        session_timeout: seconds(*session_timeout),
-        oplock_break_timeout: seconds(*oplock_break_timeout),
-        max_connections: *max_connections,
-        max_sessions: *max_sessions,
-        signing: signing.as_ref().and_then(text),
-        directory_leasing_enabled: *directory_leasing_enabled,
-        blocked_operations: names(blocked_operations.as_deref()),
-        ..SmbSettingsPatch::default()
-    }
-}
-
-/// The server's spelling of a value, which is also that of the spec.
-fn text<T: Serialize>(value: &T) -> Option<String> {
-    json(value).as_str().map(str::to_owned)
-}
-
-fn seconds(seconds: Option<u32>) -> Option<Seconds> {
-    seconds.map(|seconds| Seconds(u64::from(seconds)))
-}
-
-fn names(operations: Option<&[OperationName]>) -> Option<Vec<String>> {
-    let operations = operations?.iter();
-    Some(operations.map(|operation| operation.0.clone()).collect())
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn spec(more: Value) -> DittoServerSpec {
-        crate::testing::server(more).spec
-    }
-
-    fn rows(nfs: Option<Row>, smb: Option<Row>) -> BTreeMap<AdapterKind, Row> {
-        let rows = [(AdapterKind::Nfs, nfs), (AdapterKind::Smb, smb)];
-        rows.into_iter()
-            .filter_map(|(kind, row)| Some((kind, row?)))
-            .collect()
-    }
-
-    fn on(port: u16) -> Option<Row> {
-        Some(Row {
-            enabled: true,
-            port: Some(port),
-        })
-    }
-
-    fn wish(enabled: Option<bool>, port: Option<u16>) -> Wish {
-        Wish { enabled, port }
-    }
-
-    fn nfs(rows: &BTreeMap<AdapterKind, Row>, wish: Wish) -> Step {
-        step(&spec(json!({})), rows, AdapterKind::Nfs, wish)
-    }
-
-    #[test]
-    fn only_what_differs_is_sent() {
-        let fresh = rows(on(12049), on(1445));
-        assert_eq!(nfs(&fresh, wish(None, None)), Step::Nothing);
-        assert_eq!(nfs(&fresh, wish(Some(true), Some(12049))), Step::Nothing);
-        let Step::Change(_, change) = nfs(&fresh, wish(Some(true), Some(2049))) else {
-            panic!("nothing is sent");
-        };
-        assert_eq!((change.enabled, change.port), (None, Some(2049)));
-    }
-
-    #[test]
-    fn a_port_that_something_else_has_is_never_sent() {
-        let fresh = rows(on(12049), on(1445));
-        for port in [1445, 8080, 111] {
-            let step = nfs(&fresh, wish(None, Some(port)));
-            assert!(matches!(step, Step::Wait(_)), "{port}: {step:?}");
-        }
-        let metrics = spec(json!({"metrics": {"enabled": true}}));
-        let step = step(&metrics, &fresh, AdapterKind::Nfs, wish(None, Some(9090)));
-        assert!(matches!(step, Step::Wait(_)));
-        assert!(matches!(
-            nfs(&fresh, wish(None, Some(9090))),
-            Step::Change(..)
-        ));
-    }
-
-    #[test]
-    fn a_number_that_is_no_port_is_replaced() {
-        let broken = Row {
-            enabled: true,
-            port: None,
-        };
-        let step = nfs(&rows(Some(broken), None), wish(None, Some(12049)));
-        let Step::Change(_, change) = step else {
-            panic!("{step:?}");
-        };
-        assert_eq!(change.port, Some(12049));
-    }
-
-    #[test]
-    fn an_adapter_that_is_gone_is_made_only_when_it_is_declared_to_be_on() {
-        let gone = rows(None, on(1445));
-        assert_eq!(nfs(&gone, wish(None, Some(12049))), Step::Nothing);
-        assert_eq!(nfs(&gone, wish(Some(false), None)), Step::Nothing);
-        let Step::Make(row) = nfs(&gone, wish(Some(true), None)) else {
-            panic!("it is not made");
-        };
-        assert_eq!(row.port, Some(12049));
-    }
-
-    #[test]
-    fn the_order_of_operations_is_no_difference() {
-        let wanted = json!({"blocked_operations": ["B", "A"], "lease_time": 60});
-        let live = json!({"blocked_operations": ["A", "B"], "lease_time": 60, "version": 7});
-        assert!(differing(&wanted, &live).is_empty());
-        let other = json!({"blocked_operations": ["A"], "lease_time": 60});
-        assert_eq!(differing(&wanted, &other), ["blocked_operations"]);
-    }
-}
+mod tests;

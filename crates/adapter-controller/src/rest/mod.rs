@@ -5,6 +5,7 @@ mod declared;
 mod predecessor;
 mod reach;
 mod secrets;
+mod settings;
 mod trouble;
 
 use adapter_client::{Adapter, AdapterType, Client as RestClient, Role};
@@ -111,6 +112,7 @@ impl Looker for Session {
 impl Session {
     async fn ask(&mut self, target: &Target) -> Look {
         let declared = target.spec.adapters.as_ref();
+        let declared = declared.filter(|declared| declared::is_anything(declared));
         let role = match declared {
             Some(_) => Role::Admin,
             None => Role::Operator,
@@ -121,10 +123,12 @@ impl Session {
         };
         let mut adapters = account::list(&self.tools, target, &mut open, &role).await?;
         let mut not_applied = Vec::new();
-        if let Some(declared) = declared.filter(|_| target.may_write) {
+        if let Some(declared) = declared.filter(|_| !target.may_write) {
+            not_applied = declared::differences(&open.account, declared, &adapters).await;
+        } else if let Some(declared) = declared {
             let pushed = declared::push(
                 &open.account,
-                &target.spec,
+                declared::Taken::of(&target.spec, &target.api.url),
                 declared,
                 &adapters,
                 &mut self.stuck,

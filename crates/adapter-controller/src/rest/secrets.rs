@@ -23,12 +23,16 @@ pub(super) async fn find(
 /// What it means that the API server does not let us at a Secret.
 pub(super) fn unreadable(name: &str, error: &kube::Error) -> Trouble {
     tracing::debug!(%error, "a Secret is out of reach");
-    Trouble::new(
-        Reason::InputUnreadable,
-        format!(
+    let message = match error {
+        kube::Error::Api(status) if status.code == 403 => format!(
             "The API server does not give Secret {name} to the adapter-controller: bind the role dittofs-adapter-controller in this namespace."
         ),
-    )
+        // Its words may tell of times and addresses, and change with each attempt.
+        _ => format!(
+            "The API server does not answer for Secret {name} at the moment: it is asked again."
+        ),
+    };
+    Trouble::new(Reason::InputUnreadable, message)
 }
 
 /// A Secret beside the server.
@@ -65,4 +69,23 @@ pub(super) async fn value(
     let name = reference.name.0.as_str();
     let secret = read(tools, target, name).await?;
     key(&secret, name, &reference.key.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn the_role_is_advised_only_where_the_role_is_missing() {
+        let advised = |code| {
+            let status = Status::failure("no", "reason").with_code(code);
+            let trouble = unreadable("files", &kube::Error::Api(status.boxed()));
+            trouble.message.contains("bind the role")
+        };
+        assert!(advised(403));
+        assert!(!advised(500));
+        assert!(!advised(429));
+    }
 }

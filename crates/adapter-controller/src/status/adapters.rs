@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Service;
 
 use super::{Visit, obstacle};
 use crate::known::{known, last_status};
+use crate::plan::Plan;
 use crate::poll::{Found, Memory, Serving};
 
 /// What the status says of one adapter; `None` when there is nothing to say.
@@ -19,14 +20,11 @@ pub(super) fn adapter(visit: Visit<'_>, kind: AdapterKind) -> Option<AdapterStat
         .get(&kind)
         .and_then(|live| live.service.as_deref());
     let is_told = observed.memory.found.is_none() || observed.memory.seen(kind).is_some();
-    if service.is_none() && (known.is_none() || !is_told) {
+    // Before anything is known of it, also of one whose Service is inherited, nothing is said.
+    let known = known?;
+    if service.is_none() && !is_told {
         return None;
     }
-    let known = known.unwrap_or(crate::known::Known {
-        enabled: false,
-        healthy: false,
-        port: None,
-    });
     Some(AdapterStatus {
         kind: kind.as_str().to_owned(),
         enabled: known.enabled,
@@ -94,6 +92,13 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
     if let Some((reason, message)) = obstacle(visit) {
         return (Status::False, reason, message);
     }
+    let Plan {
+        paused, withheld, ..
+    } = visit.plan;
+    if *paused && !withheld.is_empty() {
+        let missing = format!("Missing: {}.", withheld.join(", "));
+        return (Status::False, Reason::Paused, stopped(&missing));
+    }
     let Memory { found, trouble, .. } = &visit.observed.memory;
     if trouble.is_some() {
         return (
@@ -115,16 +120,26 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
         );
     };
     if !not_applied.is_empty() {
-        return (
-            Status::False,
-            Reason::SettingsNotApplied,
-            not_applied.join(" "),
-        );
+        let said = not_applied.join(" ");
+        return if *paused {
+            (Status::False, Reason::Paused, stopped(&said))
+        } else {
+            (Status::False, Reason::SettingsNotApplied, said)
+        };
     }
     let mut starting = Vec::new();
     let mut failed = Vec::new();
     for seen in adapters.iter().filter(|seen| seen.enabled) {
         let name = seen.kind.as_str();
+        let spec = &visit.observed.server.spec;
+        if let Some(port) = seen.port
+            && let Some(field) = spec.listener_at(port)
+        {
+            failed.push(format!(
+                "The adapter {name} has port {port}, which {field} gives to another listener: the server might not start again. Give one of them another port before it is restarted."
+            ));
+            continue;
+        }
         match (&seen.serving, seen.port) {
             (_, None) => failed.push(format!(
                 "The server holds a number for {name} that is no port: give it a port from 1024 to 65535 before the server restarts, because it cannot start with this one."
@@ -160,6 +175,13 @@ fn judge(visit: Visit<'_>) -> (Status, Reason, String) {
             "No adapter is enabled: the server serves no clients.".to_owned(),
         )
     }
+}
+
+/// That writes are stopped, and what is kept from being as it shall be.
+fn stopped(what: &str) -> String {
+    format!(
+        "Writes are stopped by the annotation dittofs.io/paused: remove it to have this mended. {what}"
+    )
 }
 
 fn quoted(said: &str) -> String {

@@ -120,6 +120,13 @@ fn obstacle(visit: Visit<'_>) -> Option<(Reason, String)> {
         } => {
             format!("The API server refuses {kind} {name}: {message}")
         }
+        ApplyError::Api {
+            kind,
+            name,
+            source: kube::Error::Api(status),
+        } if status.code == 403 => {
+            format!("{kind} {name} may not be written: {}", status.message)
+        }
         other => format!("{other}."),
     };
     Some((Reason::ChildRefused, message))

@@ -140,6 +140,20 @@ pub struct DittoServerSpec {
     pub retired_cache: Option<RetiredSection>,
 }
 
+impl DittoServerSpec {
+    /// The field by which another listener of the server than an adapter gets TCP port `port`, such
+    /// as `controlPlane.port`; `None` when an adapter may have it. The server launches its adapters
+    /// before its API, and ends when it cannot open the port of that.
+    pub fn listener_at(&self, port: u16) -> Option<&'static str> {
+        if self.control_plane.port == port {
+            return Some("controlPlane.port");
+        }
+        let metrics = self.metrics.as_ref();
+        let has = metrics.is_some_and(|metrics| metrics.enabled && metrics.port == port);
+        has.then_some("metrics.port")
+    }
+}
+
 fn image() -> String {
     DEFAULT_IMAGE.to_owned()
 }

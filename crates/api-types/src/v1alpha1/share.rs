@@ -15,9 +15,9 @@ use crate::size::VolumeSize;
 
 /// Longest name of a share, in bytes.
 ///
-/// The server puts the name, a slash, a colon and a UUID of 36 bytes into each NFS file handle, and a
-/// handle holds 64. A longer name is stored all the same: the request ends in a panic, and so does
-/// every start of the server from then on (seen with v0.29.0).
+/// The server puts a slash, the name, a colon and a UUID of 36 bytes into each NFS file handle, and a handle
+/// holds 64. It stores a longer name all the same (seen with v0.29.0): with metadata in Badger or SQLite the
+/// share is then never served, with metadata in memory the server panics at every start from then on.
 pub const MAX_SHARE_NAME: usize = 26;
 
 const NAME_FITS: &str =

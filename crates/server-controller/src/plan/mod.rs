@@ -12,7 +12,7 @@ mod tests;
 
 use api_types::DittoServer;
 use api_types::annotations;
-use api_types::v1alpha1::Retention;
+use api_types::v1alpha1::{AdapterKind, Retention};
 use controller_runtime::apply::extract;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service};
@@ -195,11 +195,17 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
         stateful_set: stateful_set.map_or(Wish::Leave, |set| Wish::Apply(Box::new(set))),
         budget: Wish::Apply(Box::new(resources::disruption_budget(instance))),
         policy: match resources::baseline_policy(instance) {
+            Some(_) if observed.live.policy.is_none() && shuts_clients_out(observed) => Wish::Leave,
             Some(policy) => Wish::Apply(Box::new(policy)),
             None => unwanted(observed.live.policy.as_deref(), instance),
         },
         monitor: monitoring::monitor(observed, instance),
         rule: monitoring::rule(observed, instance),
+    };
+    let wishes = if validated.has_port_conflict() {
+        reachable(wishes, observed)
+    } else {
+        wishes
     };
     Ok(Plan {
         make: Vec::new(),
@@ -213,6 +219,38 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
         deletion: None,
         paused: false,
     })
+}
+
+/// The wishes while the running pod must be mended before it may be replaced: what leads to its
+/// ports, and admits to them, stays as it is.
+fn reachable(wishes: Wishes, observed: &Observed) -> Wishes {
+    fn kept<T>(wish: Wish<T>, is_live: bool) -> Wish<T> {
+        if is_live { Wish::Leave } else { wish }
+    }
+    let live = &observed.live;
+    Children {
+        api: kept(wishes.api, live.api.is_some()),
+        metrics: kept(wishes.metrics, live.metrics.is_some()),
+        policy: kept(wishes.policy, live.policy.is_some()),
+        ..wishes
+    }
+}
+
+/// Whether a new baseline policy would cut clients of an adapter off, because the policy of the
+/// adapter-controller that admits them is not there yet.
+fn shuts_clients_out(observed: &Observed) -> bool {
+    let server = &observed.server;
+    let adapters = server.status.iter().flat_map(|status| &status.adapters);
+    adapters
+        .flatten()
+        .filter(|adapter| adapter.enabled)
+        .filter_map(|adapter| AdapterKind::parse(&adapter.kind))
+        .any(|kind| {
+            let mut overrides = server.spec.adapter_services.overrides.iter();
+            let withdrawn =
+                overrides.any(|other| other.adapter == kind && other.disabled == Some(true));
+            !withdrawn && !observed.admitted.contains(&kind)
+        })
 }
 
 /// Whether `server` carries our finalizer.

@@ -295,3 +295,52 @@ fn a_metrics_service_goes_with_metrics_unless_it_is_somebody_elses() {
     world.live.metrics = Some(Arc::new(foreign));
     assert_eq!(planned(&world).children.metrics, Wish::Leave);
 }
+
+#[test]
+fn a_port_that_an_adapter_has_is_not_rolled_out_and_the_running_api_stays_reachable() {
+    let mut world = with_pod(with_stateful_set(provisioned(json!({}))), serving());
+    let before = planned(&world);
+    let Wish::Apply(service) = before.children.api.clone() else {
+        panic!("applied")
+    };
+    world.live.api = Some(Arc::from(service));
+    let mut server = DittoServer::clone(&world.server);
+    server.status = Some(crate::testing::reported(&world));
+    server.spec.control_plane.port = 12049;
+    world.server = Arc::new(server);
+    assert_ne!(template(&planned(&world)), template(&before));
+
+    crate::testing::adapter(&mut world, 12049, true);
+    let held = planned(&world);
+    assert_eq!(template(&held), template(&before));
+    assert_eq!(held.children.api, Wish::Leave);
+    let status = crate::testing::reported(&world);
+    assert!(status.api.as_ref().unwrap().url.ends_with(":8080"));
+    let ready = crate::testing::condition(&status, "ConfigReady");
+    assert_eq!(ready, "False PortConflict");
+
+    crate::testing::adapter(&mut world, 12050, true);
+    assert_ne!(template(&planned(&world)), template(&before));
+    let url = crate::testing::reported(&world).api.unwrap().url;
+    assert!(url.ends_with(":12049"), "{url}");
+}
+
+#[test]
+fn the_policy_isolates_the_pod_only_once_clients_of_its_adapters_are_admitted() {
+    let mut world = provisioned(json!({}));
+    crate::testing::adapter(&mut world, 12049, true);
+    assert_eq!(planned(&world).children.policy, Wish::Leave);
+    let mut admitted = world.clone();
+    admitted.admitted.insert(AdapterKind::Nfs);
+    assert!(matches!(planned(&admitted).children.policy, Wish::Apply(_)));
+    crate::testing::adapter(&mut world, 12049, false);
+    let Wish::Apply(policy) = planned(&world).children.policy else {
+        panic!("no client needs an adapter that is off")
+    };
+    world.live.policy = Some(Arc::from(policy));
+    crate::testing::adapter(&mut world, 12049, true);
+    assert!(
+        matches!(planned(&world).children.policy, Wish::Apply(_)),
+        "one that exists is kept as it shall be"
+    );
+}

@@ -142,14 +142,20 @@ fn api(visit: Visit<'_>, surroundings: &Surroundings) -> ApiStatus {
         .and_then(|identity| identity.admin.as_ref())
         .and_then(|admin| admin.password_secret_ref.clone())
         .unwrap_or_else(|| SecretKeyRef::new(names::admin_secret(name), PASSWORD_KEY));
+    let url = format!(
+        "{}://{}.{namespace}.svc.{}:{}",
+        if tls { "https" } else { "http" },
+        names::api_service(name),
+        surroundings.cluster_domain,
+        control_plane.port,
+    );
+    let before = visit.observed.server.status.as_ref();
+    let before = before.and_then(|status| Some(status.api.as_ref()?.url.clone()));
     ApiStatus {
-        url: format!(
-            "{}://{}.{namespace}.svc.{}:{}",
-            if tls { "https" } else { "http" },
-            names::api_service(name),
-            surroundings.cluster_domain,
-            control_plane.port,
-        ),
+        // While a port keeps the pod from being replaced, the running one is where it was.
+        url: before
+            .filter(|_| visit.validated.has_port_conflict())
+            .unwrap_or(url),
         pod_name: names::pod(name),
         admin_secret_ref: Some(admin),
         ca_secret_ref: control_plane

@@ -123,6 +123,7 @@ async fn run(arguments: Arguments) -> Result<()> {
             binary: arguments.binary.clone(),
             kubeconfig: account.kubeconfig.clone(),
             log: arguments.scratch.join("server-controller.log"),
+            watches: std::sync::OnceLock::new(),
         },
         size: if arguments.smoke {
             Size::SMOKE

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +17,9 @@ pub(crate) struct Launcher {
     pub(crate) binary: PathBuf,
     pub(crate) kubeconfig: PathBuf,
     pub(crate) log: PathBuf,
+    /// Number of its watches: as many as it lists kinds in a cluster where each list is one page.
+    /// The first start tells.
+    pub(crate) watches: OnceLock<u64>,
 }
 
 /// A running controller. Dropped, it is killed.
@@ -60,7 +64,10 @@ impl Process {
             address,
             start: Duration::ZERO,
         };
-        while !process.watches().await {
+        let watches = loop {
+            if let Some(watches) = process.watches(launcher.watches.get()).await {
+                break watches;
+            }
             if process.child.try_wait()?.is_some() || began.elapsed() > Duration::from_secs(30) {
                 bail!(
                     "the controller did not start: see {}",
@@ -68,18 +75,20 @@ impl Process {
                 );
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        };
         process.start = began.elapsed();
+        launcher.watches.get_or_init(|| watches);
         Ok(process)
     }
 
-    /// Whether it is ready and as many watches as lists were answered.
-    async fn watches(&self) -> bool {
-        if !matches!(self.get("/readyz").await, Some((200, _))) {
-            return false;
-        }
-        let Some((200, metrics)) = self.get("/metrics").await else {
-            return false;
+    /// Number of watches that were answered, once it is ready and has all of them: `known`, or as
+    /// many as lists.
+    async fn watches(&self, known: Option<&u64>) -> Option<u64> {
+        let (200, _) = self.get("/readyz").await? else {
+            return None;
+        };
+        let (200, metrics) = self.get("/metrics").await? else {
+            return None;
         };
         let count = |verb: &str| -> u64 {
             let start =
@@ -88,7 +97,8 @@ impl Process {
             line.and_then(|number| number.trim().parse().ok())
                 .unwrap_or_default()
         };
-        count("list") > 0 && count("watch") >= count("list")
+        let (lists, watches) = (count("list"), count("watch"));
+        (lists > 0 && watches >= *known.unwrap_or(&lists)).then_some(watches)
     }
 
     /// Status and body of an answer of its HTTP server.
