@@ -312,6 +312,24 @@ impl Verdict {
     }
 }
 
+/// A status with conditions.
+pub trait Conditions {
+    /// The conditions.
+    fn conditions(&self) -> &[Condition];
+}
+
+impl Conditions for crate::v1alpha1::DittoServerStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}
+
+impl Conditions for crate::v1alpha1::DittoFSShareStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}
+
 /// The condition of the given type, if there is one.
 pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
     conditions

@@ -15,7 +15,9 @@ pub mod lease;
 pub mod logs;
 pub mod metrics;
 mod probes;
+pub mod rbac;
 mod readiness;
+pub mod report;
 #[cfg(feature = "rest")]
 pub mod rest;
 mod run;
