@@ -21,6 +21,7 @@ mod share;
 mod share_access;
 mod share_status;
 mod share_stores;
+mod sharing;
 mod snapshots;
 mod status;
 mod storage;
@@ -60,6 +61,7 @@ pub use share_stores::{
     Aead, BlockStore, Compression, Encryption, ExistingStore, LocalBlockStore, LocalBlockStoreType,
     MetadataStore, MetadataStoreType, PostgresStore, RemoteBlockStore, S3,
 };
+pub use sharing::{AllowedNamespaces, NamespacesFrom, ShareSettings};
 pub use snapshots::SnapshotPolicy;
 pub use status::{
     AdapterAddress, AdapterService, AdapterStatus, ApiStatus, ClaimStatus, DatabaseProvider,
