@@ -78,6 +78,33 @@ impl Controller {
         Ok(controller)
     }
 
+    /// Starts a share-controller for the world's namespace, which reaches servers by port-forward, compares
+    /// them every 10 s, and waits until its watches have synced.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn shares(world: &World) -> Result<Self> {
+        let identity = world.share_identity().await?;
+        let (mut context, traffic) = context(world, identity, "share-controller", Vec::new())?;
+        context.concurrency = 16;
+        let readiness = context.readiness.clone();
+        let settings = RestSettings {
+            api_transport: ApiTransport::PortForward,
+        };
+        let controller = Controller {
+            traffic,
+            metrics: context.metrics.clone(),
+            shutdown: context.shutdown.clone(),
+            task: tokio::spawn(share_controller::run(
+                context,
+                settings,
+                Duration::from_secs(10),
+            )),
+        };
+        controller.synced(&readiness).await?;
+        Ok(controller)
+    }
+
     async fn synced(&self, ready: &Readiness) -> Result<()> {
         until("the watches of the controller have synced", async || {
             if self.task.is_finished() {

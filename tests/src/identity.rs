@@ -17,6 +17,7 @@ use crate::until;
 pub(crate) const ACCOUNT: &str = "server-controller";
 /// Name of the ServiceAccount of the adapter-controller.
 const ADAPTERS: &str = "adapter-controller";
+const SHARES: &str = "share-controller";
 
 /// An account that holds the generated role in one namespace.
 #[derive(Clone)]
@@ -53,8 +54,26 @@ impl Identity {
     /// When the API server does not take it.
     pub async fn of_adapters(admin: &Client, config: &Config, namespace: &str) -> Result<Self> {
         let role = adapter_controller::rbac::NAME;
-        let identity = Self::bound(admin, config, namespace, (ADAPTERS, role)).await?;
-        let forwarding = "forwards-ports";
+        Self::forwarding(admin, config, namespace, (ADAPTERS, role)).await
+    }
+
+    /// As [`Identity::of_adapters`], for the share-controller.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn of_shares(admin: &Client, config: &Config, namespace: &str) -> Result<Self> {
+        let role = share_controller::rbac::NAME;
+        Self::forwarding(admin, config, namespace, (SHARES, role)).await
+    }
+
+    async fn forwarding(
+        admin: &Client,
+        config: &Config,
+        namespace: &str,
+        (account, role): (&str, &str),
+    ) -> Result<Self> {
+        let identity = Self::bound(admin, config, namespace, (account, role)).await?;
+        let forwarding = format!("{account}-forwards-ports");
         let role: Role = serde_json::from_value(json!({
             "metadata": {"name": forwarding},
             "rules": [{"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["get", "create"]}],
@@ -65,7 +84,7 @@ impl Identity {
         let binding: RoleBinding = serde_json::from_value(json!({
             "metadata": {"name": forwarding},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": forwarding},
-            "subjects": [{"kind": "ServiceAccount", "name": ADAPTERS, "namespace": namespace}],
+            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
         }))?;
         Api::namespaced(admin.clone(), namespace)
             .create(&PostParams::default(), &binding)

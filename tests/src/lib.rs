@@ -28,6 +28,7 @@ pub mod predecessor;
 pub mod random;
 pub mod release;
 pub mod rest;
+pub mod shares;
 pub mod traffic;
 pub mod wait;
 pub mod world;

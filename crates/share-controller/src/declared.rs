@@ -26,6 +26,15 @@ pub enum Grantee {
     Group(String),
 }
 
+impl std::fmt::Display for Grantee {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Grantee::User(name) => write!(formatter, "user {name}"),
+            Grantee::Group(name) => write!(formatter, "group {name}"),
+        }
+    }
+}
+
 /// What a DittoFSShare declares of its share, the stores aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declared {

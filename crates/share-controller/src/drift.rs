@@ -285,6 +285,18 @@ pub fn nfs(
     rules.done(change)
 }
 
+/// Paths of the fields that are declared of the share and of its NFS options.
+pub fn declared(options: &ShareOptions, nfs: &NfsOptionsChange) -> BTreeSet<String> {
+    let nothing = BTreeSet::new();
+    let of_share = self::options(options, &nothing, &fresh::share()).declared;
+    let of_nfs = self::nfs(nfs, &nothing, &fresh::nfs()).declared;
+    of_share
+        .into_iter()
+        .chain(of_nfs)
+        .map(str::to_owned)
+        .collect()
+}
+
 /// Permissions to give and to take away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrantChanges {
@@ -407,5 +419,6 @@ fn same_set(one: &[String], other: &[String]) -> bool {
     set(one) == set(other)
 }
 
+mod fresh;
 #[cfg(test)]
 mod tests;

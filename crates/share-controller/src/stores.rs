@@ -1,7 +1,7 @@
 //! The stores of a share: which there shall be, and how they are told from those of others.
 
 use adapter_client::{
-    BlockStore, BlockStoreConfig, Compression, Encryption, EncryptionKey, FsConfig, MetadataStore,
+    BlockStore, BlockStoreConfig, Compression, Encryption, EncryptionKey, FsConfig,
     MetadataStoreConfig, S3Config, Tier,
 };
 use api_types::DittoFSShare;
@@ -219,33 +219,20 @@ fn bucket(s3: &spec::S3, credentials: &Credentials) -> S3Config {
     }
 }
 
-/// What the server has where one of our stores shall be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// Nothing: it is made.
-    Nothing,
-    /// The store, as it shall be.
-    Same,
-    /// A store of this name with another configuration.
-    Differs,
-}
+/// What cannot be changed of a block store that holds something.
+const FIXED: [&str; 5] = ["path", "bucket", "prefix", "compression", "encryption"];
 
-/// Compares a metadata store; secrets, which the server does not show, count as equal.
-pub fn compare_metadata(wanted: &MetadataStoreConfig, live: Option<&MetadataStore>) -> Found {
-    match live {
-        None => Found::Nothing,
-        Some(live) if wanted.matches(live) => Found::Same,
-        Some(_) => Found::Differs,
-    }
-}
-
-/// Compares a block store; secrets, which the server does not show, count as equal.
-pub fn compare_block(wanted: &BlockStoreConfig, live: Option<&BlockStore>) -> Found {
-    match live {
-        None => Found::Nothing,
-        Some(live) if wanted.matches(live) => Found::Same,
-        Some(_) => Found::Differs,
-    }
+/// Whether `live` can be given the configuration `wanted`: what was written to it stays readable.
+pub fn may_become(wanted: &BlockStoreConfig, live: &BlockStore) -> bool {
+    let Ok(config) = serde_json::to_value(wanted) else {
+        return false;
+    };
+    let shown = live.config.clone().unwrap_or_default();
+    wanted.tier().as_str() == live.tier
+        && wanted.kind() == live.kind
+        && FIXED
+            .into_iter()
+            .all(|key| config.get(key) == shown.get(key))
 }
 
 #[cfg(test)]
@@ -335,18 +322,27 @@ mod tests {
     }
 
     #[test]
-    fn a_store_of_the_same_name_is_compared_not_trusted() {
-        let (_, wanted) = stores(json!({}), &Secrets::default()).unwrap().metadata;
-        let wanted = wanted.unwrap();
-        let live = |path: &str| -> MetadataStore {
-            serde_json::from_value(json!({"id": "m", "name": "films", "type": "badger", "config": {"path": path},
-                "created_at": "2026-11-21T16:58:39Z", "status": {"status": "healthy", "checked_at": "2026-11-21T16:58:39Z"}}))
-            .unwrap()
+    fn what_holds_something_is_never_pointed_somewhere_else() {
+        let bucket = |bucket: &str, endpoint: &str| {
+            let share = json!({"blockStore": {"remote": {"s3": {"bucket": bucket, "endpoint": endpoint,
+                "credentialsSecretRef": {"name": "s3"}}}}});
+            let secrets = Secrets {
+                s3: Some(Credentials {
+                    access_key_id: SecretString::from("AKIA"),
+                    secret_access_key: SecretString::from("geheim"),
+                }),
+                ..Secrets::default()
+            };
+            stores(share, &secrets).unwrap().remote.unwrap().1
         };
-        assert_eq!(compare_metadata(&wanted, None), Found::Nothing);
-        let ours = live("/data/store/metadata/films");
-        assert_eq!(compare_metadata(&wanted, Some(&ours)), Found::Same);
-        let other = live("/data/store/metadata/music");
-        assert_eq!(compare_metadata(&wanted, Some(&other)), Found::Differs);
+        let config = sent(bucket("films", "http://one"));
+        let live: BlockStore =
+            serde_json::from_value(json!({"id": "b", "name": "films", "kind": "remote",
+            "type": "s3", "config": config, "created_at": "2026-11-21T16:58:39Z",
+            "status": {"status": "healthy", "checked_at": "2026-11-21T16:58:39Z"}}))
+            .unwrap();
+        assert!(may_become(&bucket("films", "http://one"), &live));
+        assert!(may_become(&bucket("films", "http://two"), &live));
+        assert!(!may_become(&bucket("music", "http://one"), &live));
     }
 }
