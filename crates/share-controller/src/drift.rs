@@ -419,6 +419,6 @@ fn same_set(one: &[String], other: &[String]) -> bool {
     set(one) == set(other)
 }
 
-mod fresh;
+pub(crate) mod fresh;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use adapter_client::{
 };
 use jiff::Timestamp;
 
-pub(super) fn share() -> Share {
+pub(crate) fn share() -> Share {
     Share {
         id: String::new(),
         name: String::new(),
@@ -51,7 +51,7 @@ pub(super) fn share() -> Share {
     }
 }
 
-pub(super) fn nfs() -> NfsOptions {
+pub(crate) fn nfs() -> NfsOptions {
     NfsOptions {
         squash: Squash::RootToGuest,
         anonymous_uid: None,

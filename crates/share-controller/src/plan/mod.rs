@@ -4,6 +4,8 @@
 //! that ends in between leaves nothing that the next one does not see: it finds the same world and goes on.
 
 mod access;
+#[cfg(test)]
+mod model;
 mod removal;
 mod step;
 mod stores;
