@@ -20,6 +20,9 @@ use crate::{World, until};
 /// would wake it reaches it within milliseconds.
 const QUIET: Duration = Duration::from_millis(800);
 
+/// The least that the share-controller takes as the time between two comparisons.
+const SHORTEST_LOOK: Duration = Duration::from_secs(10);
+
 /// A running controller. Dropped, it ends at once, like a process that is killed.
 #[derive(Debug)]
 pub struct Controller {
@@ -78,15 +81,30 @@ impl Controller {
         Ok(controller)
     }
 
-    /// Starts a share-controller for the world's namespace, which reaches servers by port-forward, compares
-    /// them every 10 s, and waits until its watches have synced.
+    /// Starts a share-controller for the world's namespace, which reaches servers by port-forward and
+    /// compares them with what is declared as often as it can; waits until its watches have synced.
     ///
     /// # Errors
     /// When they do not.
     pub async fn shares(world: &World) -> Result<Self> {
+        Self::shares_of(&[world], SHORTEST_LOOK).await
+    }
+
+    /// As [`Controller::shares`], for the namespaces of several worlds, as the account of the first, and
+    /// with this time between two comparisons.
+    ///
+    /// # Errors
+    /// When the watches do not sync.
+    pub async fn shares_of(worlds: &[&World], interval: Duration) -> Result<Self> {
+        let (world, others) = worlds.split_first().context("no world")?;
         let identity = world.share_identity().await?;
+        for other in others {
+            identity.also_in(&world.admin, &other.namespace).await?;
+        }
         let (mut context, traffic) = context(world, identity, "share-controller", Vec::new())?;
         context.concurrency = 16;
+        let namespaces = worlds.iter().map(|world| world.namespace.clone());
+        context.scope = Scope::Namespaces(namespaces.collect());
         let readiness = context.readiness.clone();
         let settings = RestSettings {
             api_transport: ApiTransport::PortForward,
@@ -95,11 +113,7 @@ impl Controller {
             traffic,
             metrics: context.metrics.clone(),
             shutdown: context.shutdown.clone(),
-            task: tokio::spawn(share_controller::run(
-                context,
-                settings,
-                Duration::from_secs(10),
-            )),
+            task: tokio::spawn(share_controller::run(context, settings, interval)),
         };
         controller.synced(&readiness).await?;
         Ok(controller)
