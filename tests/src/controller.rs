@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use controller_runtime::metrics::ReconcileResult;
 use controller_runtime::rest::{ApiTransport, RestSettings};
 use controller_runtime::seam::Chain;
-use controller_runtime::{Context, Layers, Metrics, Readiness, Scope, Seam, Shutdown};
+use controller_runtime::{Context, Fence, Layers, Metrics, Readiness, Scope, Seam, Shutdown};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -84,9 +84,18 @@ impl Controller {
     /// # Errors
     /// When they do not.
     pub async fn shares(world: &World) -> Result<Self> {
+        Self::shares_within(world, None).await
+    }
+
+    /// As [`Controller::shares`], with a fence that every request to a server that changes something must pass.
+    ///
+    /// # Errors
+    /// When the watches do not sync.
+    pub async fn shares_within(world: &World, fence: Option<Fence>) -> Result<Self> {
         let identity = world.share_identity().await?;
         let (mut context, traffic) = context(world, identity, "share-controller", Vec::new())?;
         context.concurrency = 16;
+        context.fence = fence;
         let readiness = context.readiness.clone();
         let settings = RestSettings {
             api_transport: ApiTransport::PortForward,
