@@ -78,7 +78,11 @@ impl Cluster {
                 self.apply::<CustomResourceDefinition>(document).await?;
             }
         }
-        for file in ["server-controller", "adapter-controller"] {
+        for file in [
+            "server-controller",
+            "adapter-controller",
+            "share-controller",
+        ] {
             for document in yaml_of(&format!("deploy/rbac/{file}.yaml"))? {
                 if document["kind"] == "ClusterRole" {
                     self.apply::<ClusterRole>(document).await?;

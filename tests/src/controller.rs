@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use controller_runtime::metrics::ReconcileResult;
 use controller_runtime::rest::{ApiTransport, RestSettings};
 use controller_runtime::seam::Chain;
-use controller_runtime::{Context, Layers, Metrics, Readiness, Scope, Seam, Shutdown};
+use controller_runtime::{Context, Fence, Layers, Metrics, Readiness, Scope, Seam, Shutdown};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -90,12 +90,28 @@ impl Controller {
         Self::shares_of(&[world], SHORTEST_LOOK).await
     }
 
+    /// As [`Controller::shares`], with a fence that every request to a server that changes something must pass.
+    ///
+    /// # Errors
+    /// When the watches do not sync.
+    pub async fn shares_within(world: &World, fence: Option<Fence>) -> Result<Self> {
+        Self::shares_with(&[world], SHORTEST_LOOK, fence).await
+    }
+
     /// As [`Controller::shares`], for the namespaces of several worlds, as the account of the first, and
     /// with this time between two comparisons.
     ///
     /// # Errors
     /// When the watches do not sync.
     pub async fn shares_of(worlds: &[&World], interval: Duration) -> Result<Self> {
+        Self::shares_with(worlds, interval, None).await
+    }
+
+    async fn shares_with(
+        worlds: &[&World],
+        interval: Duration,
+        fence: Option<Fence>,
+    ) -> Result<Self> {
         let (world, others) = worlds.split_first().context("no world")?;
         let identity = world.share_identity().await?;
         for other in others {
@@ -103,6 +119,7 @@ impl Controller {
         }
         let (mut context, traffic) = context(world, identity, "share-controller", Vec::new())?;
         context.concurrency = 16;
+        context.fence = fence;
         let namespaces = worlds.iter().map(|world| world.namespace.clone());
         context.scope = Scope::Namespaces(namespaces.collect());
         let readiness = context.readiness.clone();

@@ -50,6 +50,12 @@ const ACCOUNT: OwnAccount = OwnAccount {
 /// Pause before a visit with a fresh view after somebody else changed the share in between.
 const FRESH_LOOK: Duration = Duration::from_millis(100);
 
+/// Most events about fields that were set right at the same time.
+const MOST_DRIFT_EVENTS: usize = 16;
+
+/// Longest action of an event, in characters (`validateV1Event` of Kubernetes).
+const MAX_ACTION: usize = 128;
+
 /// Time between two looks at the labels of a namespace, which no watch tells of.
 const CONSENT_CHECK: Duration = Duration::from_secs(60);
 
@@ -302,28 +308,27 @@ impl ShareController {
         asked
     }
 
-    /// An event that names the fields that were set right.
+    /// An event for each field that was set right. The API server keeps one event for each reason and action,
+    /// and counts: so the field is the action.
     async fn tell_of_drift(&self, share: &DittoFSShare, view: &View) {
-        if view.corrected.is_empty() {
-            return;
-        }
-        let fields: Vec<&str> = view.corrected.iter().map(String::as_str).collect();
-        let note = format!(
-            "Somebody changed these fields in the server, and they are as declared again: {}.",
-            fields.join(", ")
-        );
         let about = share.object_ref(&());
-        self.events
-            .transition(
-                &about,
-                "drift",
-                EventType::Warning,
-                "DriftCorrected",
-                "Reconcile",
-                &note,
-            )
-            .await;
-        // The next one is news again.
-        self.events.settle(&about, "drift", "");
+        for field in view.corrected.iter().take(MOST_DRIFT_EVENTS) {
+            let note =
+                format!("Somebody changed {field} in the server, and it is as declared again.");
+            let action: String = field.chars().take(MAX_ACTION).collect();
+            let key = format!("drift {field}");
+            self.events
+                .transition(
+                    &about,
+                    &key,
+                    EventType::Warning,
+                    "DriftCorrected",
+                    &action,
+                    &note,
+                )
+                .await;
+            // The next one is news again.
+            self.events.settle(&about, &key, "");
+        }
     }
 }

@@ -15,6 +15,7 @@ mod port_forward;
 mod restart_table;
 mod restarts;
 mod serving;
+mod share_faults;
 mod shares;
 mod steady_state;
 mod stopping;

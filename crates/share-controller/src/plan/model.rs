@@ -110,7 +110,7 @@ fn hidden(world: &World, share: &str) -> Details {
     if let Some(squash) = value["squash"].as_str() {
         nfs.squash = of(squash.into());
     }
-    if let Some(netgroup) = value["netgroup"].as_str() {
+    if let Some(netgroup) = value["group"].as_str() {
         netgroup.clone_into(&mut nfs.netgroup);
     }
     let grants = value["grants"].as_object().cloned().unwrap_or_default();
@@ -234,7 +234,7 @@ fn carry_out(share: &str, world: &mut World, turn: &mut Turn, step: &Step) {
                     value["squash"] = squash.as_str().into();
                 }
                 if let Some(netgroup) = netgroup {
-                    value["netgroup"] = netgroup.as_str().into();
+                    value["group"] = netgroup.as_str().into();
                 }
             });
             let hidden = hidden(world, share);

@@ -189,7 +189,8 @@ fn what_is_withdrawn_is_taken_back_and_what_was_never_declared_stays() {
     let share = &world.shares["films"];
     assert_eq!(share.quota_bytes, None);
     assert!(!share.read_only && !share.encrypt_data && share.trash_enabled);
-    assert!(world.users.is_empty() && world.netgroups.is_empty());
+    assert!(world.users.is_empty());
+    assert!(world.netgroups.is_empty());
     assert!(world.policies.is_empty());
 }
 

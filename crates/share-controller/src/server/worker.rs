@@ -292,11 +292,12 @@ impl Worker {
         for _ in 0..MOST_STEPS {
             let plan = plan(wish, &self.world(), &turn);
             let next = match (&plan.next, wish.goal) {
-                (Some(next), Goal::Keep | Goal::Remove) => next.clone(),
-                _ => {
-                    last = plan;
-                    break;
-                }
+                (Some(next), Goal::Keep | Goal::Remove) => Some(next.clone()),
+                _ => None,
+            };
+            last = plan;
+            let Some(next) = next else {
+                break;
             };
             let Planned {
                 step,

@@ -47,12 +47,15 @@ pub fn status(visit: Visit<'_>, now: Timestamp) -> Option<DittoFSShareStatus> {
     let complete = ConditionType::OF_SHARE
         .into_iter()
         .all(|kind| find(previous, kind).is_some());
-    let blocked = find(previous, ConditionType::ServerReady)
-        .is_some_and(|condition| condition.status != "True");
-    if !current && view.trouble.is_none() && complete && !blocked {
+    if !current && view.trouble.is_none() && complete {
         return None;
     }
-    let seen = view.seen.as_ref().filter(|_| visit.asked.is_ok());
+    let generation = share.metadata.generation.unwrap_or_default();
+    // What was found for another spec says nothing of this one.
+    let seen = view
+        .seen
+        .as_ref()
+        .filter(|seen| visit.asked.is_ok() && seen.generation == generation);
     let server = server_ready(visit);
     let mut verdicts = match (visit.asked, seen) {
         (Err(gate), _) => ConditionType::OF_SHARE
@@ -61,12 +64,11 @@ pub fn status(visit: Visit<'_>, now: Timestamp) -> Option<DittoFSShareStatus> {
             .map(|kind| Verdict::new(kind, Status::Unknown, gate.reason, "See ServerReady."))
             .collect(),
         (Ok(_), Some(seen)) => told(visit, seen),
-        (Ok(_), None) => unasked(previous, view.trouble.is_some()),
+        (Ok(_), None) => unasked(previous, generation, view.trouble.is_some()),
     };
     verdicts.push(server);
     verdicts.push(ready(&verdicts));
     verdicts.sort_by_key(|verdict| verdict.kind.as_str());
-    let generation = share.metadata.generation.unwrap_or_default();
     let conditions = verdicts
         .into_iter()
         .map(|verdict| verdict.over(previous, generation, now))
@@ -227,22 +229,33 @@ fn told(visit: Visit<'_>, seen: &Seen) -> Vec<Verdict> {
     ]
 }
 
-/// Before the share was looked at for the first time by this process: what was said before stands.
-fn unasked(previous: &[Condition], troubled: bool) -> Vec<Verdict> {
+/// Before the share was looked at for the first time by this process, or with this spec: while the server
+/// cannot be asked, what was said of this spec before stands.
+fn unasked(previous: &[Condition], generation: i64, troubled: bool) -> Vec<Verdict> {
     [
         ConditionType::StoresReady,
         ConditionType::Exported,
         ConditionType::AccessApplied,
     ]
     .into_iter()
-    .map(|kind| match find(previous, kind) {
-        Some(before) if troubled => kept(kind, before),
-        _ => Verdict::new(
-            kind,
-            Status::Unknown,
-            Reason::NotPolledYet,
-            "The server is about to be asked for the first time.",
-        ),
+    .map(|kind| {
+        let before = find(previous, kind)
+            .filter(|before| troubled && before.observed_generation == Some(generation));
+        match before {
+            Some(before) => kept(kind, before),
+            None if troubled => Verdict::new(
+                kind,
+                Status::Unknown,
+                Reason::ViewOutdated,
+                "The server cannot be asked: see ServerReady.",
+            ),
+            None => Verdict::new(
+                kind,
+                Status::Unknown,
+                Reason::NotPolledYet,
+                "The server is about to be asked for the first time.",
+            ),
+        }
     })
     .collect()
 }

@@ -140,6 +140,21 @@ fn a_server_that_cannot_be_asked_changes_what_is_said_of_the_server_alone() {
 }
 
 #[test]
+fn a_changed_spec_is_not_said_to_be_in_force_before_it_is() {
+    let first = after(&share(json!({})), Ok(7), &view(Some(seen()), None)).unwrap();
+    let mut changed = share(serde_json::to_value(first).unwrap());
+    changed.metadata.generation = Some(4);
+    let trouble = Trouble::new(Reason::Unreachable, "nothing answers");
+    let status = after(&changed, Ok(8), &view(Some(seen()), Some(trouble))).unwrap();
+    assert!(
+        has(&status, "AccessApplied", "Unknown", "ViewOutdated"),
+        "{:?}",
+        said(&status)
+    );
+    assert_eq!(status.observed_generation, Some(3));
+}
+
+#[test]
 fn a_paused_share_says_that_it_differs() {
     let mut held = seen();
     held.held_back = true;
