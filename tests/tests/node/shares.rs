@@ -24,6 +24,9 @@ use cluster_tests::{Outcome, Pods, World, scenario, until};
 use k8s_openapi::api::events::v1::Event;
 use serde_json::{Value, json};
 
+/// The user that SMB clients without an account are. `nfs-cp` makes files that only their owner can read.
+const ANONYMOUS: u32 = 65534;
+
 /// Password of the accounts of these tests.
 const PASSWORD: &str = "hidden-password";
 

@@ -6,7 +6,7 @@ use cluster_tests::shares::{self, SHARE, Stage, becomes, ready_made};
 use cluster_tests::{Outcome, Pods, scenario};
 use serde_json::json;
 
-use super::{PASSWORD, ann, gets, open, refused};
+use super::{ANONYMOUS, PASSWORD, ann, gets, open, refused};
 
 /// Owner and group of a new file of this user.
 async fn owner(nfs: &Nfs, id: u32, file: &str) -> Result<(u32, u32)> {
@@ -58,7 +58,7 @@ fn a_share_that_becomes_read_only_takes_nothing_more_from_anybody() -> Outcome {
     scenario("read-only", Pods::Run, async |world| {
         let _stage = Stage::set(world, json!({})).await?;
         let found = ready_made(world, SHARE, open()).await?;
-        let (nfs, smb) = (shares::nfs(&found)?.by(1000), shares::smb(&found)?);
+        let (nfs, smb) = (shares::nfs(&found)?.by(ANONYMOUS), shares::smb(&found)?);
         gets("writing over NFS", async || nfs.write("a", b"a").await).await?;
         gets("writing over SMB", async || smb.write("b", b"b").await).await?;
 
@@ -161,7 +161,7 @@ fn a_group_of_the_server_may_do_what_its_permission_says() -> Outcome {
         admin.post("/users", bob).await?;
         let groups = |permission: &str| json!({"access": {"groups": [{"name": "team", "permission": permission}]}});
         let found = ready_made(world, SHARE, groups("read-write")).await?;
-        let nfs = shares::nfs(&found)?.by(2000);
+        let nfs = shares::nfs(&found)?.by_member(2000, 3000);
         let smb = shares::smb(&found)?.by("bob", PASSWORD);
         gets("the first file", async || nfs.write("shared", b"x").await).await?;
         gets("SMB", async || smb.list().await).await?;

@@ -7,7 +7,7 @@ use cluster_tests::world::merge;
 use cluster_tests::{Outcome, Pods, scenario};
 use serde_json::{Value, json};
 
-use super::{gets, id, open, refused};
+use super::{ANONYMOUS, gets, id, open, refused};
 
 fn with(more: Value) -> Value {
     let mut spec = open();
@@ -20,7 +20,7 @@ fn what_does_not_fit_the_quota_is_refused_until_the_quota_grows() -> Outcome {
     scenario("quota", Pods::Run, async |world| {
         let _stage = Stage::set(world, json!({})).await?;
         let found = ready_made(world, SHARE, with(json!({"quota": "1Mi"}))).await?;
-        let (nfs, smb) = (shares::nfs(&found)?.by(1000), shares::smb(&found)?);
+        let (nfs, smb) = (shares::nfs(&found)?.by(ANONYMOUS), shares::smb(&found)?);
         let big = vec![7; 3 << 20];
         gets("a small file", async || nfs.write("small", b"x").await).await?;
         let answer = nfs.write("big-nfs", &big).await?;
@@ -89,7 +89,7 @@ fn a_share_that_is_switched_off_is_kept_and_comes_back() -> Outcome {
     scenario("enabled", Pods::Run, async |world| {
         let stage = Stage::set(world, json!({})).await?;
         let found = ready_made(world, SHARE, open()).await?;
-        let (nfs, smb) = (shares::nfs(&found)?.by(1000), shares::smb(&found)?);
+        let (nfs, smb) = (shares::nfs(&found)?.by(ANONYMOUS), shares::smb(&found)?);
         gets("writing", async || nfs.write("a", b"a").await).await?;
         shares::change(world, SHARE, json!({"spec": {"enabled": false}})).await?;
         let off = shares::fails(world, SHARE, "Exported");

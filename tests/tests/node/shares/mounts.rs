@@ -113,18 +113,19 @@ async fn lead_to_the_share(world: &World, share: &DittoFSShare, ports: (u16, u16
             .iter()
             .filter(|(found, _)| is_one_of(&[host.clone()].into(), found))
             .count();
-        ensure!(count >= 3, "{count} clients at {host}: {clients:?}");
+        ensure!(count >= 2, "{count} clients at {host}: {clients:?}");
     }
-    for (word, what) in [
-        ("vers=4.1", "NFSv4.1"),
-        ("vers=3", "NFSv3"),
-        ("nfs://", "libnfs"),
-        ("mount -t cifs", "the SMB client of Linux"),
-        ("\\\\", "Windows"),
+    for (word, what, expected) in [
+        ("vers=4.1", "NFSv4.1", true),
+        ("vers=3", "NFSv3", true),
+        ("nfs://", "libnfs", true),
+        ("mount -t cifs", "the SMB client of Linux", true),
+        // Windows asks for the standard port and no other.
+        ("\\\\", "Windows", ports.1 == 445),
     ] {
         let commands = mounts(share)?.iter();
         let mut commands = commands.filter(|mount| mount.command.contains(word));
-        ensure!(commands.next().is_some(), "nothing for {what}");
+        ensure!(commands.next().is_some() == expected, "{what}: {expected}");
     }
     ensure!(
         clients.iter().any(|(_, client)| client.contains("macOS")),

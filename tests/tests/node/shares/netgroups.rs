@@ -6,7 +6,7 @@ use cluster_tests::shares::{self, SHARE, Stage, becomes, condition, ready_made};
 use cluster_tests::{Outcome, Pods, scenario};
 use serde_json::{Value, json};
 
-use super::{gets, refused};
+use super::{ANONYMOUS, gets, refused};
 
 /// Every address of the cluster and of this machine's link to it.
 const IN: &str = "10.0.0.0/8";
@@ -22,7 +22,7 @@ fn addresses_hold_back_nfsv3_and_nothing_else_and_the_status_says_so() -> Outcom
     scenario("clients", Pods::Run, async |world| {
         let stage = Stage::set(world, json!({})).await?;
         let found = ready_made(world, SHARE, clients(&[OUT, IN])).await?;
-        let nfs = shares::nfs(&found)?.by(1000);
+        let nfs = shares::nfs(&found)?.by(ANONYMOUS);
         let smb = shares::smb(&found)?;
         gets("an address in the list", async || {
             nfs.write("a", b"a").await
@@ -78,7 +78,7 @@ fn a_netgroup_of_the_server_is_used_as_it_is() -> Outcome {
         let spec =
             json!({"access": {"defaultPermission": "read-write", "nfs": {"netgroup": "lan"}}});
         let found = ready_made(world, SHARE, spec).await?;
-        let nfs = shares::nfs(&found)?.by(1000);
+        let nfs = shares::nfs(&found)?.by(ANONYMOUS);
         condition(world, SHARE, "AccessApplied", "True", "NFSv3Only").await?;
         refused("not in the netgroup", &Refusal::Denied, async || {
             nfs.list().await

@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use super::{gets, nothing_leaks, open};
+use super::{ANONYMOUS, gets, nothing_leaks, open};
 
 /// The contents of the files of these tests: more than one block.
 fn contents() -> Vec<u8> {
@@ -29,7 +29,7 @@ fn stored_in(store: Value) -> Value {
 }
 
 async fn write(share: &DittoFSShare) -> Result<()> {
-    let nfs = shares::nfs(share)?.by(1000);
+    let nfs = shares::nfs(share)?.by(ANONYMOUS);
     gets("writing", async || nfs.write("file", &contents()).await).await
 }
 
@@ -160,7 +160,7 @@ fn a_share_in_a_bucket_waits_for_it_and_outlives_its_outages() -> Outcome {
         s3.stop().await?;
         let message = shares::fails(world, SHARE, "StoresReady");
         message.await?;
-        let nfs = shares::nfs(&found)?.by(1000);
+        let nfs = shares::nfs(&found)?.by(ANONYMOUS);
         gets("writing while the bucket is away", async || {
             nfs.write("later", b"x").await
         })
