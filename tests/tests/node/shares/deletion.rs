@@ -6,12 +6,14 @@ use anyhow::{Result, ensure};
 use api_types::annotations::ABANDON;
 use api_types::{DittoFSShare, DittoServer};
 use cluster_tests::adapters::Admin;
+use cluster_tests::identity::granted;
 use cluster_tests::shares::{self, SHARE, Stage, condition, gone, make, ready, ready_made};
 use cluster_tests::wait::within;
 use cluster_tests::world::merge;
-use cluster_tests::{Outcome, Pods, SERVER, namespace, scenario};
+use cluster_tests::{Outcome, Pods, SERVER, World, namespace, scenario};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::DeleteParams;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
@@ -50,7 +52,7 @@ fn a_retained_share_goes_on_and_the_same_object_finds_it_again() -> Outcome {
 
         // Another object of that name in the server is a conflict: the marker is the first one's.
         make(world, "other", json!({"shareName": SHARE})).await?;
-        condition(world, "other", "Ready", "False", "NameConflict").await?;
+        condition(world, "other", "Exported", "False", "NameConflict").await?;
         shares::let_go(world, "other").await?;
         gone(world, "other").await?;
 
@@ -179,6 +181,8 @@ fn a_namespace_with_shares_goes_while_the_controllers_run() -> Outcome {
             .collect();
         // Retain has nothing to do at deletion, so nothing holds the object.
         ensure!(held == [SHARE], "held: {held:?}");
+        // Rights that hang on the namespace would go with it.
+        let rights = Everywhere::grant(world).await?;
         namespace::delete(&world.admin, &world.namespace).await?;
         let namespaces: Api<Namespace> = Api::all(world.admin.clone());
         let limit = Duration::from_secs(180);
@@ -189,6 +193,46 @@ fn a_namespace_with_shares_goes_while_the_controllers_run() -> Outcome {
             })
         })
         .await?;
+        rights.withdraw().await?;
         stage.shares.stop().await
     })
+}
+
+/// The roles of the three controllers of a world, in the whole cluster.
+struct Everywhere {
+    bindings: Api<ClusterRoleBinding>,
+    names: Vec<String>,
+}
+
+impl Everywhere {
+    async fn grant(world: &World) -> Result<Self> {
+        let bindings: Api<ClusterRoleBinding> = Api::all(world.admin.clone());
+        let mut names = Vec::new();
+        for (identity, role) in [
+            (&world.identity, server_controller::rbac::NAME),
+            (
+                world.adapter_identity().await?,
+                adapter_controller::rbac::NAME,
+            ),
+            (world.share_identity().await?, share_controller::rbac::NAME),
+        ] {
+            let name = format!("{}-{role}", world.namespace);
+            let binding = serde_json::from_value(json!({
+                "metadata": {"name": name},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": [identity.subject()?],
+            }))?;
+            bindings.create(&PostParams::default(), &binding).await?;
+            granted(&world.admin, &identity.user, "default").await?;
+            names.push(name);
+        }
+        Ok(Everywhere { bindings, names })
+    }
+
+    async fn withdraw(&self) -> Result<()> {
+        for name in &self.names {
+            self.bindings.delete(name, &DeleteParams::default()).await?;
+        }
+        Ok(())
+    }
 }

@@ -47,7 +47,9 @@ pub(super) fn everything(s3: &S3) -> Value {
 fn with_netgroup(s3: &S3) -> Value {
     let mut spec = everything(s3);
     let nfs = json!({"netgroup": "lan", "clients": null});
-    merge(&mut spec, json!({"access": {"nfs": nfs}}));
+    // The account is the other share's.
+    let users = json!([{"name": "ann", "permission": "read"}]);
+    merge(&mut spec, json!({"access": {"nfs": nfs, "users": users}}));
     spec["blockStore"]["remote"]["s3"]["prefix"] = "music/".into();
     spec
 }

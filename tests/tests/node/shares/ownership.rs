@@ -33,7 +33,7 @@ fn a_share_that_a_person_made_is_adopted_only_when_asked() -> Outcome {
             json!({"quota": "8Mi", "access": {"nfs": {"squash": "none"}}}),
         );
         make(world, SHARE, spec).await?;
-        let message = condition(world, SHARE, "Ready", "False", "NameConflict").await?;
+        let message = condition(world, SHARE, "Exported", "False", "NameConflict").await?;
         ensure!(message.contains(api_types::annotations::ADOPT), "{message}");
         stage.shares.quiet().await?;
         let after = stage.admin.get("/shares/films").await?;
@@ -67,7 +67,7 @@ fn two_objects_cannot_have_one_share() -> Outcome {
         let stage = Stage::set(world, json!({})).await?;
         let first = ready_made(world, SHARE, open()).await?;
         make(world, "other", json!({"shareName": SHARE, "quota": "1Mi"})).await?;
-        let message = condition(world, "other", "Ready", "False", "NameConflict").await?;
+        let message = condition(world, "other", "Exported", "False", "NameConflict").await?;
         let owner = format!("{}/{SHARE}", world.namespace);
         ensure!(message.contains(&owner), "{message}");
         stage.shares.quiet().await?;
@@ -94,7 +94,7 @@ fn a_store_of_our_name_that_somebody_made_is_a_conflict() -> Outcome {
         let store = json!({"name": SHARE, "type": "badger", "config": "{\"path\":\"/data/store/metadata/else\"}"});
         let made = stage.admin.post("/store/metadata", store).await?;
         make(world, SHARE, open()).await?;
-        condition(world, SHARE, "Ready", "False", "NameConflict").await?;
+        condition(world, SHARE, "Exported", "False", "NameConflict").await?;
         stage.shares.quiet().await?;
         let live = stage.admin.get("/store/metadata/films").await?;
         ensure!(

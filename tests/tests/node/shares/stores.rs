@@ -17,7 +17,7 @@ use super::{ANONYMOUS, gets, nothing_leaks, open};
 
 /// The contents of the files of these tests: more than one block.
 fn contents() -> Vec<u8> {
-    (0..3_000_000_u32)
+    (0..3_000_000_u64)
         .map(|byte| (byte * byte % 251) as u8)
         .collect()
 }

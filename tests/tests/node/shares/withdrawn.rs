@@ -31,9 +31,15 @@ async fn all(admin: &Admin, name: &str) -> Result<Value> {
     for key in OWN.iter().chain(&KEPT) {
         fields.remove(*key);
     }
-    let options = admin
+    let mut options = admin
         .get(&format!("/shares/{name}/adapters/nfs/config"))
         .await?;
+    // A new share has none, which is the same.
+    for key in ["anonymous_uid", "anonymous_gid"] {
+        if options[key].is_null() {
+            options[key] = 65534.into();
+        }
+    }
     let permissions = admin.get(&format!("/shares/{name}/permissions")).await?;
     let policies = admin.get("/snapshot-policies").await?;
     let policies: Vec<&Value> = policies
