@@ -16,5 +16,6 @@ const fn announced(kind: ConditionType, good: &'static str, first: bool) -> Anno
         good,
         first,
         unknown: false,
+        recovery: false,
     }
 }

@@ -20,6 +20,8 @@ pub struct Announced {
     pub first: bool,
     /// Whether it is news that nobody can tell.
     pub unknown: bool,
+    /// Whether a good one is news only after a bad one, and not when it follows on nobody knowing.
+    pub recovery: bool,
 }
 
 /// Reports the visits of one controller.
@@ -101,9 +103,14 @@ fn news(announced: Announced, was: Option<&Condition>, now: &Condition) -> Optio
         good,
         first,
         unknown,
+        recovery,
     } = announced;
     let same = was.is_some_and(|was| was.reason == now.reason);
     let is_good = now.status == good;
+    let recovers = was.is_some_and(|was| was.status != good && was.status != "Unknown");
+    if recovery && is_good && !recovers {
+        return None;
+    }
     if same || (now.status == "Unknown" && !unknown) || (was.is_none() && (is_good || !first)) {
         return None;
     }
@@ -138,6 +145,7 @@ mod tests {
             good: "True",
             first,
             unknown,
+            recovery: false,
         };
         let (good, bad) = (condition("True", "A"), condition("False", "B"));
         let nobody = condition("Unknown", "C");
@@ -152,5 +160,13 @@ mod tests {
         assert_eq!(told(true, false, None, &good), None);
         assert_eq!(told(true, false, Some(&good), &nobody), None);
         assert_eq!(told(true, true, Some(&good), &nobody), Some(true));
+        assert_eq!(told(true, false, Some(&nobody), &good), Some(false));
+        let recovery = Announced {
+            recovery: true,
+            ..announced(true, false)
+        };
+        assert!(news(recovery, Some(&nobody), &good).is_none());
+        assert!(news(recovery, Some(&bad), &good).is_some());
+        assert!(news(recovery, Some(&nobody), &bad).is_some());
     }
 }

@@ -21,5 +21,6 @@ const fn announced(kind: ConditionType, good: &'static str, first: bool) -> Anno
         good,
         first,
         unknown: true,
+        recovery: false,
     }
 }

@@ -1,8 +1,8 @@
 //! Sends one request of a plan and takes its answer into the world.
 
 use adapter_client::{
-    Client, Error, GranteeType, HealthStatus, NetgroupMemberType, NewUser, Permission, Share,
-    ShareChange, Tier,
+    Client, Error, GranteeType, HealthStatus, MetadataStore, MetadataStoreConfig,
+    NetgroupMemberType, NewUser, Permission, Share, ShareChange, Tier,
 };
 
 use crate::declared::{Grantee, netgroup};
@@ -36,7 +36,7 @@ pub async fn carry_out(client: &Client, wish: &Wish, step: Step) -> Result<Effec
             })
         }
         Step::CreateMetadata(config, version) => {
-            let store = client.metadata_stores().create(&share, &config).await?;
+            let store = create_metadata(client, &share, &config).await?;
             effect(move |world, turn| {
                 world.metadata.insert(store.name.clone(), store);
                 push(turn, DATABASE, version);
@@ -257,6 +257,23 @@ pub async fn carry_out(client: &Client, wish: &Wish, step: Step) -> Result<Effec
             })
         }
     })
+}
+
+/// Makes a metadata store. The server opens a store before it looks whether the name is taken, so that one
+/// that exists can be refused for its lock (server contract 3.9).
+async fn create_metadata(
+    client: &Client,
+    name: &str,
+    config: &MetadataStoreConfig,
+) -> Result<MetadataStore, Error> {
+    match client.metadata_stores().create(name, config).await {
+        Err(Error::Invalid { call, detail, .. })
+            if client.metadata_stores().get(name).await.is_ok() =>
+        {
+            Err(Error::Conflict { call, detail })
+        }
+        result => result,
+    }
 }
 
 /// Removes a share that the server could not load. Its snapshots would go with it: one that has any stays,

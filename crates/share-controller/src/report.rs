@@ -7,7 +7,11 @@ use controller_runtime::report::Announced;
 pub const ANNOUNCED: &[Announced] = &[
     announced(ConditionType::ServerReady, false),
     announced(ConditionType::StoresReady, true),
-    announced(ConditionType::Exported, true),
+    Announced {
+        // That it is served for the first time is news.
+        recovery: false,
+        ..announced(ConditionType::Exported, true)
+    },
     announced(ConditionType::AccessApplied, true),
 ];
 
@@ -17,5 +21,6 @@ const fn announced(kind: ConditionType, first: bool) -> Announced {
         good: "True",
         first,
         unknown: false,
+        recovery: true,
     }
 }

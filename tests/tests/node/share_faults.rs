@@ -273,7 +273,8 @@ fn share_accounts_follow_their_secrets() -> Outcome {
 #[test]
 fn shares_outlive_a_restart_and_cost_no_requests_that_change_anything() -> Outcome {
     scenario("restart", Pods::Run, async |world| {
-        let _stage = Stage::set(world, json!({})).await?;
+        let logging = json!({"logging": {"level": "INFO", "format": "text"}});
+        let _stage = Stage::set(world, logging).await?;
         const SHARES: usize = 12;
         let names: Vec<String> = (0..SHARES).map(|number| format!("s{number}")).collect();
         for name in &names {
@@ -288,7 +289,8 @@ fn shares_outlive_a_restart_and_cost_no_requests_that_change_anything() -> Outco
             let ours = log.iter().filter(|request| request.is_write());
             ours.filter(|request| request.path.contains(share)).count()
         };
-        ensure!(about("/settings/operator.share.s3") == 1, "markers");
+        let markers = about("/settings/operator.share.s3");
+        ensure!(markers == 1, "{markers} markers: {log:?}");
         let writes = log
             .iter()
             .filter(|request| request.is_write() && request.is_about_shares());

@@ -64,8 +64,10 @@ pub(super) fn wanted(wish: &Wish, world: &World, before: &Marker, plan: &mut Pla
     }
     for account in &wish.accounts {
         let Account { name, .. } = account;
-        let ours = before.accounts.contains(name) || wish.adopt;
-        let foreign = world.users.contains_key(name) && !ours;
+        let foreign = world.users.get(name).is_some_and(|user| {
+            !(wish.adopt
+                || before.accounts.contains(name) && user.display_name == wish.display_name())
+        });
         if foreign {
             plan.obstruct(Stage::Access, conflict("user", name));
         } else {
@@ -73,6 +75,13 @@ pub(super) fn wanted(wish: &Wish, world: &World, before: &Marker, plan: &mut Pla
         }
     }
     wanted
+}
+
+/// Whether `user`, whom the marker of the share lists, is an account that was made for it: somebody else may
+/// have made one of that name just before us.
+pub(super) fn is_own_account(wish: &Wish, world: &World, user: &str) -> bool {
+    let user = world.users.get(user);
+    user.is_some_and(|user| user.display_name == wish.display_name())
 }
 
 fn conflict(what: &str, name: &str) -> Obstacle {
@@ -149,8 +158,7 @@ pub(super) fn steps(
     }
     for user in before.accounts.difference(&wanted.accounts) {
         let kept = wish.accounts.iter().any(|account| account.name == *user);
-        let exists = world.users.contains_key(user);
-        if exists && !kept && !world.is_kept_by_another(share, user) {
+        if is_own_account(wish, world, user) && !kept && !world.is_kept_by_another(share, user) {
             let step = Step::DeleteUser(user.clone());
             plan.offer(turn, Stage::Access, step, vec![]);
         }

@@ -184,6 +184,11 @@ fn keep(wish: &Wish, world: &World, turn: &Turn) -> Plan {
         }
         return plan;
     };
+    if !wanted.complete {
+        // Perhaps it is not even the share that was meant.
+        plan.obstruct(Stage::Access, waiting());
+        return plan;
+    }
     stores::health(world, live, &mut plan);
     if turn.created && !turn.done.contains(&Step::ReadStatus.id()) {
         plan.offer(turn, Stage::Share, Step::ReadStatus, vec![]);

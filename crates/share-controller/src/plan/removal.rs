@@ -2,6 +2,7 @@
 
 use adapter_client::{HealthStatus, Tier};
 
+use super::access::is_own_account;
 use super::{Plan, Stage, Step, Turn};
 use crate::marker::{Marker, Ownership, StoreKind};
 use crate::wish::Wish;
@@ -38,7 +39,7 @@ pub(super) fn plan(wish: &Wish, world: &World, turn: &Turn) -> Plan {
         plan.offer(turn, Stage::Access, Step::DeleteNetgroup, vec![]);
     }
     for user in &marker.accounts {
-        if world.users.contains_key(user) && !world.is_kept_by_another(share, user) {
+        if is_own_account(wish, world, user) && !world.is_kept_by_another(share, user) {
             let step = Step::DeleteUser(user.clone());
             plan.offer(turn, Stage::Access, step, vec![]);
         }

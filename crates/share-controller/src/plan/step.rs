@@ -8,7 +8,7 @@ use api_types::conditions::Reason;
 use secrecy::SecretString;
 
 use crate::declared::Grantee;
-use crate::marker::Marker;
+use crate::marker::{Marker, StoreKind};
 use crate::wish::Version;
 
 /// What waits for a request, and is told of its refusal.
@@ -186,6 +186,22 @@ impl Step {
             }
             Step::PutPolicy(_) | Step::DeletePolicy => "the snapshot policy".to_owned(),
         }
+    }
+
+    /// The marker `marker` without what this request was to make, and did not because somebody else has made it
+    /// meanwhile; `None` when the request makes nothing that the marker lists.
+    pub fn unclaimed(&self, mut marker: Marker) -> Option<Marker> {
+        let listed = match self {
+            Step::CreateMetadata(..) => marker.stores.remove(&StoreKind::Metadata),
+            Step::CreateBlock(config, _) => marker.stores.remove(&match config.tier() {
+                Tier::Local => StoreKind::Local,
+                Tier::Remote => StoreKind::Remote,
+            }),
+            Step::CreateNetgroup => std::mem::take(&mut marker.netgroup),
+            Step::CreateUser { name, .. } => marker.accounts.remove(name),
+            _ => false,
+        };
+        listed.then_some(marker)
     }
 
     /// Whether it changes nothing.

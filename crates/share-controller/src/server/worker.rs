@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use tokio::time::Instant;
 
 use super::{Key, Seen, Shared, Target, lists, store};
 use crate::carry_out::carry_out;
-use crate::plan::{Plan, Planned, Turn, plan};
+use crate::marker::{Marker, Ownership};
+use crate::plan::{Plan, Planned, Step, Turn, plan};
 use crate::wish::{Goal, Obstacle, Wish};
 use crate::world::World;
 
@@ -54,6 +56,8 @@ pub(super) struct Worker {
     /// When the details of shares were read.
     read: HashMap<String, Instant>,
     failures: u32,
+    /// Something was changed by somebody else since the lists were read.
+    outdated: AtomicBool,
 }
 
 /// What one round is about.
@@ -80,6 +84,7 @@ impl Worker {
             listed: None,
             read: HashMap::new(),
             failures: 0,
+            outdated: AtomicBool::new(false),
         }
     }
 
@@ -109,6 +114,9 @@ impl Worker {
             let wait = self.end(result.err());
             if full || self.failures > 0 {
                 due = began + wait;
+            }
+            if self.outdated.load(Ordering::Relaxed) {
+                due = due.min(began + FIRST);
             }
             tokio::select! {
                 () = tokio::time::sleep_until(due) => {}
@@ -185,7 +193,8 @@ impl Worker {
             Some(open) => open,
             None => self.sessions.open(&target.site()).await?,
         };
-        let old = self.listed.is_none_or(|at| at.elapsed() > WINDOW);
+        let outdated = self.outdated.swap(false, Ordering::Relaxed);
+        let old = outdated || self.listed.is_none_or(|at| at.elapsed() > WINDOW);
         if full || old {
             let known = self.world().clone();
             let world = lists::read(&self.sessions, &target, &mut open, &known).await?;
@@ -305,7 +314,7 @@ impl Worker {
                 fields,
             } = next;
             let (id, about) = (step.id(), step.about());
-            match carry_out(client, wish, step).await {
+            match carry_out(client, wish, step.clone()).await {
                 Ok(effect) => {
                     effect(&mut self.world(), &mut turn);
                     turn.done.insert(id);
@@ -319,6 +328,10 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the server refuses {about}");
+                    if matches!(error, Error::Conflict { .. }) {
+                        self.outdated.store(true, Ordering::Relaxed);
+                        self.unclaim(client, wish, &step).await;
+                    }
                     let said = format!("The server refuses {about}: {error}.");
                     let obstacle = Obstacle::new(stage.refusal(), said);
                     turn.failed.insert(id, (stage, obstacle));
@@ -328,6 +341,23 @@ impl Worker {
         let seen = seen(wish, &self.world(), &turn, &last);
         self.note(key, wish, seen, corrected);
         Ok(())
+    }
+
+    /// Somebody else made what `step` was to make: the marker must not say that it is ours.
+    async fn unclaim(&self, client: &Client, wish: &Wish, step: &Step) {
+        let share = &wish.declared.share;
+        let value = self.world().marker(share).to_owned();
+        let Ownership::Ours(marker) = Marker::read(&value, &wish.namespace, &wish.name) else {
+            return;
+        };
+        let Some(marker) = step.unclaimed(marker) else {
+            return;
+        };
+        let put = Step::PutMarker(Box::new(marker));
+        match carry_out(client, wish, put).await {
+            Ok(effect) => effect(&mut self.world(), &mut Turn::default()),
+            Err(error) => tracing::warn!(%error, share, "the marker lists what is not ours"),
+        }
     }
 
     fn note(&self, key: &Key, wish: &Wish, seen: Seen, corrected: Vec<String>) {
