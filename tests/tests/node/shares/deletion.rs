@@ -1,5 +1,6 @@
 //! What becomes of a share when its object goes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -12,7 +13,7 @@ use cluster_tests::wait::within;
 use cluster_tests::world::merge;
 use cluster_tests::{Outcome, Pods, SERVER, World, namespace, scenario};
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -166,47 +167,63 @@ fn nothing_waits_for_a_server_that_goes_too() -> Outcome {
 
 #[test]
 fn a_namespace_with_shares_goes_while_the_controllers_run() -> Outcome {
-    scenario("ns-shares", Pods::Run, async |world| {
-        let stage = Stage::set(world, json!({})).await?;
-        ready_made(world, SHARE, delete_too()).await?;
-        ready_made(world, "music", open()).await?;
-        let held: Vec<String> = world
-            .api::<DittoFSShare>()
-            .list(&Default::default())
-            .await?
-            .items
-            .iter()
-            .filter(|share| !share.finalizers().is_empty())
-            .map(ResourceExt::name_any)
-            .collect();
-        // Retain has nothing to do at deletion, so nothing holds the object.
-        ensure!(held == [SHARE], "held: {held:?}");
-        // Rights that hang on the namespace would go with it.
-        let rights = Everywhere::grant(world).await?;
-        namespace::delete(&world.admin, &world.namespace).await?;
-        let namespaces: Api<Namespace> = Api::all(world.admin.clone());
-        let limit = Duration::from_secs(180);
-        within(limit, "the namespace is gone", async || {
-            Ok(match namespaces.get_opt(&world.namespace).await? {
-                None => Ok(()),
-                Some(namespace) => Err(format!("{:?}", namespace.status)),
-            })
-        })
-        .await?;
+    scenario("ns-op", Pods::None, async |operator| {
+        // Accounts and rights in the namespace itself would go with it.
+        let rights = Everywhere::grant(operator).await?;
+        let world = World {
+            identity: operator.identity.clone(),
+            adapters: Arc::clone(&operator.adapters),
+            shares: Arc::clone(&operator.shares),
+            ..World::create("ns-shares", Pods::Run).await?
+        };
+        let outcome = goes_with_its_shares(&world).await;
         rights.withdraw().await?;
-        stage.shares.stop().await
+        outcome
     })
+}
+
+async fn goes_with_its_shares(world: &World) -> Result<()> {
+    let _stage = Stage::set(world, json!({})).await?;
+    ready_made(world, SHARE, delete_too()).await?;
+    ready_made(world, "music", open()).await?;
+    let all = world.api::<DittoFSShare>().list(&Default::default());
+    let all = all.await?.items.into_iter();
+    let held: Vec<String> = all
+        .filter(|share| !share.finalizers().is_empty())
+        .map(|share| share.name_any())
+        .collect();
+    // Retain has nothing to do at deletion, so nothing holds the object.
+    ensure!(held == [SHARE], "held: {held:?}");
+    namespace::delete(&world.admin, &world.namespace).await?;
+    let namespaces: Api<Namespace> = Api::all(world.admin.clone());
+    let limit = Duration::from_secs(180);
+    within(limit, "the namespace is gone", async || {
+        Ok(match namespaces.get_opt(&world.namespace).await? {
+            None => Ok(()),
+            Some(namespace) => Err(format!("{:?}", namespace.status)),
+        })
+    })
+    .await
 }
 
 /// The roles of the three controllers of a world, in the whole cluster.
 struct Everywhere {
     bindings: Api<ClusterRoleBinding>,
     names: Vec<String>,
+    roles: Api<ClusterRole>,
+    forwarding: String,
 }
 
 impl Everywhere {
     async fn grant(world: &World) -> Result<Self> {
         let bindings: Api<ClusterRoleBinding> = Api::all(world.admin.clone());
+        let forwarding = format!("{}-forwards-ports", world.namespace);
+        let roles: Api<ClusterRole> = Api::all(world.admin.clone());
+        let role = serde_json::from_value(json!({
+            "metadata": {"name": forwarding},
+            "rules": [{"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["get", "create"]}],
+        }))?;
+        roles.create(&PostParams::default(), &role).await?;
         let mut names = Vec::new();
         for (identity, role) in [
             (&world.identity, server_controller::rbac::NAME),
@@ -214,9 +231,11 @@ impl Everywhere {
                 world.adapter_identity().await?,
                 adapter_controller::rbac::NAME,
             ),
+            (world.adapter_identity().await?, &forwarding),
             (world.share_identity().await?, share_controller::rbac::NAME),
+            (world.share_identity().await?, &forwarding),
         ] {
-            let name = format!("{}-{role}", world.namespace);
+            let name = format!("{}-{}", world.namespace, names.len());
             let binding = serde_json::from_value(json!({
                 "metadata": {"name": name},
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
@@ -226,13 +245,20 @@ impl Everywhere {
             granted(&world.admin, &identity.user, "default").await?;
             names.push(name);
         }
-        Ok(Everywhere { bindings, names })
+        Ok(Everywhere {
+            bindings,
+            names,
+            roles,
+            forwarding,
+        })
     }
 
     async fn withdraw(&self) -> Result<()> {
         for name in &self.names {
             self.bindings.delete(name, &DeleteParams::default()).await?;
         }
+        let parameters = DeleteParams::default();
+        self.roles.delete(&self.forwarding, &parameters).await?;
         Ok(())
     }
 }

@@ -94,7 +94,7 @@ fn a_store_of_our_name_that_somebody_made_is_a_conflict() -> Outcome {
         let store = json!({"name": SHARE, "type": "badger", "config": "{\"path\":\"/data/store/metadata/else\"}"});
         let made = stage.admin.post("/store/metadata", store).await?;
         make(world, SHARE, open()).await?;
-        condition(world, SHARE, "Exported", "False", "NameConflict").await?;
+        condition(world, SHARE, "StoresReady", "False", "NameConflict").await?;
         stage.shares.quiet().await?;
         let live = stage.admin.get("/store/metadata/films").await?;
         ensure!(
