@@ -86,6 +86,7 @@ pub async fn carry_out(client: &Client, wish: &Wish, step: Step) -> Result<Effec
                     nfs: None,
                 };
                 world.details.insert(share, details);
+                world.unserved.insert(made.id.clone());
                 shown(world, made);
             })
         }
@@ -93,6 +94,9 @@ pub async fn carry_out(client: &Client, wish: &Wish, step: Step) -> Result<Effec
             let status = client.shares().status(&share).await?;
             effect(move |world, _| {
                 if let Some(share) = world.shares.get_mut(&share) {
+                    if status.status != HealthStatus::Unknown {
+                        world.unserved.remove(&share.id);
+                    }
                     share.status = status;
                 }
             })

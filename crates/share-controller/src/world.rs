@@ -31,6 +31,8 @@ pub struct World {
     pub groups: BTreeSet<String>,
     /// What no list tells, of the shares of which it was read.
     pub details: BTreeMap<String, Details>,
+    /// UUIDs of the shares that this process made and that were not served since: they hold nothing.
+    pub unserved: BTreeSet<String>,
 }
 
 /// What no list tells of a share.

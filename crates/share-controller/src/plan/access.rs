@@ -99,7 +99,7 @@ pub(super) fn only(wish: &Wish, world: &World, turn: &Turn, before: &Marker, pla
         return;
     };
     if live.status.status == adapter_client::HealthStatus::Unknown {
-        return super::unloaded(wish, turn, &live.id, plan);
+        return super::unloaded(wish, world, turn, &live.id, plan);
     }
     let access = wanted(wish, world, before, plan);
     let next = Marker {

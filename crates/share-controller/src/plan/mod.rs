@@ -195,7 +195,7 @@ fn keep(wish: &Wish, world: &World, turn: &Turn) -> Plan {
         return plan;
     }
     if live.status.status == HealthStatus::Unknown {
-        unloaded(wish, turn, &live.id, &mut plan);
+        unloaded(wish, world, turn, &live.id, &mut plan);
         return plan;
     }
     if !wish.declared.enabled && live.enabled {
@@ -298,16 +298,17 @@ fn create(wish: &Wish, stores: &crate::stores::Stores) -> Step {
     }))
 }
 
-/// A share that the server has and does not serve. One that was never seen served is made again, once in
-/// a while: it has nothing yet that its removal could take away.
-fn unloaded(wish: &Wish, turn: &Turn, id: &str, plan: &mut Plan) {
-    let was_served = wish.known_id.as_deref() == Some(id);
+/// A share that the server has and does not serve. One that this process made, and that was not served
+/// since, is made again, once in a while: it has nothing yet that its removal could take away. Of any other
+/// nobody knows that: without its UUID the files would be lost.
+fn unloaded(wish: &Wish, world: &World, turn: &Turn, id: &str, plan: &mut Plan) {
+    let was_served = wish.known_id.as_deref() == Some(id) || !world.unserved.contains(id);
     plan.obstruct(
         Stage::Share,
         Obstacle::new(
             Reason::ShareNotLoaded,
             if was_served {
-                "The server has the share and could not load it when it started: see the server's log for why, mend it, and restart the server."
+                "The server has the share and could not load it: see the server's log for why, mend it, and restart the server. A share that never held anything can be removed with the server's own tools, and is made again."
             } else {
                 "The server has the share and could not load it: see the server's log for why. It is made again until it is served."
             },

@@ -27,6 +27,7 @@ pub(crate) fn run(wish: &Wish, world: &mut World, most: usize) -> (Plan, Vec<Ste
     let mut steps = Vec::new();
     // What no list tells is not known to a new process.
     world.details.clear();
+    world.unserved.clear();
     loop {
         let plan = plan(wish, world, &turn);
         let Some(next) = &plan.next else {

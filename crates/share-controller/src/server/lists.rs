@@ -1,6 +1,6 @@
 //! Everything that a server lists, read at once.
 
-use adapter_client::{Client, Error, Role, Tier};
+use adapter_client::{Client, Error, HealthStatus, Role, Tier};
 use controller_runtime::rest::{Open, Sessions, Trouble, account, trouble};
 
 use super::Target;
@@ -41,6 +41,13 @@ pub(super) async fn read(
             id(known).is_some() && id(known) == id(&world)
         })
         .map(|(name, details): (&String, &Details)| (name.clone(), details.clone()))
+        .collect();
+    world.unserved = world
+        .shares
+        .values()
+        .filter(|share| share.status.status == HealthStatus::Unknown)
+        .map(|share| share.id.clone())
+        .filter(|id| known.unserved.contains(id))
         .collect();
     Ok(world)
 }
@@ -90,5 +97,6 @@ async fn others(client: &Client) -> Result<World, Error> {
             .collect(),
         groups: groups.into_iter().map(|group| group.name).collect(),
         details: Default::default(),
+        unserved: Default::default(),
     })
 }
