@@ -92,10 +92,24 @@ impl Controller {
     /// # Errors
     /// When the watches do not sync.
     pub async fn shares_within(world: &World, fence: Option<Fence>) -> Result<Self> {
+        Self::shares_of(world, fence, Vec::new()).await
+    }
+
+    /// As [`Controller::shares`], for other namespaces too, to which the account must be bound.
+    ///
+    /// # Errors
+    /// When the watches do not sync.
+    pub async fn shares_in(world: &World, others: Vec<String>) -> Result<Self> {
+        Self::shares_of(world, None, others).await
+    }
+
+    async fn shares_of(world: &World, fence: Option<Fence>, others: Vec<String>) -> Result<Self> {
         let identity = world.share_identity().await?;
         let (mut context, traffic) = context(world, identity, "share-controller", Vec::new())?;
         context.concurrency = 16;
         context.fence = fence;
+        let own = std::iter::once(world.namespace.clone());
+        context.scope = Scope::Namespaces(own.chain(others).collect());
         let readiness = context.readiness.clone();
         let settings = RestSettings {
             api_transport: ApiTransport::PortForward,
