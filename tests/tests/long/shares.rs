@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use api_types::DittoFSShare;
 use cluster_tests::shares::{self, Stage};
 use cluster_tests::wait::within;
