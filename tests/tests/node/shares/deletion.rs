@@ -14,7 +14,7 @@ use cluster_tests::world::merge;
 use cluster_tests::{Outcome, Pods, SERVER, World, namespace, scenario};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
@@ -186,9 +186,11 @@ async fn goes_with_its_shares(world: &World) -> Result<()> {
     let _stage = Stage::set(world, json!({})).await?;
     ready_made(world, SHARE, delete_too()).await?;
     ready_made(world, "music", open()).await?;
-    let all = world.api::<DittoFSShare>().list(&Default::default());
-    let all = all.await?.items.into_iter();
+    let all = world.api::<DittoFSShare>();
+    let all = all.list(&ListParams::default()).await?;
     let held: Vec<String> = all
+        .items
+        .into_iter()
         .filter(|share| !share.finalizers().is_empty())
         .map(|share| share.name_any())
         .collect();
