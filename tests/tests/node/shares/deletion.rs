@@ -167,9 +167,11 @@ fn nothing_waits_for_a_server_that_goes_too() -> Outcome {
 
 #[test]
 fn a_namespace_with_shares_goes_while_the_controllers_run() -> Outcome {
-    scenario("ns-op", Pods::None, async |operator| {
-        // Accounts and rights in the namespace itself would go with it.
-        let rights = Everywhere::grant(operator).await?;
+    scenario("ns", Pods::None, async |_| {
+        // Accounts and rights in the namespace itself would go with it. What these accounts may not do is
+        // not looked at: a namespace that goes takes no events any more, and says Forbidden.
+        let operator = World::create("ns-op", Pods::None).await?;
+        let rights = Everywhere::grant(&operator).await?;
         let world = World {
             identity: operator.identity.clone(),
             adapters: Arc::clone(&operator.adapters),
@@ -178,6 +180,7 @@ fn a_namespace_with_shares_goes_while_the_controllers_run() -> Outcome {
         };
         let outcome = goes_with_its_shares(&world).await;
         rights.withdraw().await?;
+        operator.remove().await?;
         outcome
     })
 }
