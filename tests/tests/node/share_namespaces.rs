@@ -102,5 +102,5 @@ async fn consent(world: &World, second: &World) -> Result<()> {
         })
     })
     .await?;
-    shares::ready(second, "films").await
+    shares::ready(second, "films").await.map(|_| ())
 }
