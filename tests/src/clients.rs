@@ -148,13 +148,19 @@ impl Nfs {
         }
     }
 
-    /// The same as this user and group.
+    /// The same as this user, and the group of the same number.
     #[must_use]
     pub fn by(&self, id: u32) -> Self {
+        self.by_member(id, id)
+    }
+
+    /// The same as this user in this group.
+    #[must_use]
+    pub fn by_member(&self, uid: u32, gid: u32) -> Self {
         Nfs {
             url: self.url.clone(),
-            uid: id,
-            gid: id,
+            uid,
+            gid,
         }
     }
 

@@ -20,6 +20,9 @@ use crate::{World, until};
 /// would wake it reaches it within milliseconds.
 const QUIET: Duration = Duration::from_millis(800);
 
+/// The least that the share-controller takes as the time between two comparisons.
+const SHORTEST_LOOK: Duration = Duration::from_secs(10);
+
 /// A running controller. Dropped, it ends at once, like a process that is killed.
 #[derive(Debug)]
 pub struct Controller {
@@ -78,13 +81,13 @@ impl Controller {
         Ok(controller)
     }
 
-    /// Starts a share-controller for the world's namespace, which reaches servers by port-forward, compares
-    /// them every 10 s, and waits until its watches have synced.
+    /// Starts a share-controller for the world's namespace, which reaches servers by port-forward and
+    /// compares them with what is declared as often as it can; waits until its watches have synced.
     ///
     /// # Errors
     /// When they do not.
     pub async fn shares(world: &World) -> Result<Self> {
-        Self::shares_within(world, None).await
+        Self::shares_of(&[world], SHORTEST_LOOK).await
     }
 
     /// As [`Controller::shares`], with a fence that every request to a server that changes something must pass.
@@ -92,24 +95,33 @@ impl Controller {
     /// # Errors
     /// When the watches do not sync.
     pub async fn shares_within(world: &World, fence: Option<Fence>) -> Result<Self> {
-        Self::shares_of(world, fence, Vec::new()).await
+        Self::shares_with(&[world], SHORTEST_LOOK, fence).await
     }
 
-    /// As [`Controller::shares`], for other namespaces too, to which the account must be bound.
+    /// As [`Controller::shares`], for the namespaces of several worlds, as the account of the first, and
+    /// with this time between two comparisons.
     ///
     /// # Errors
     /// When the watches do not sync.
-    pub async fn shares_in(world: &World, others: Vec<String>) -> Result<Self> {
-        Self::shares_of(world, None, others).await
+    pub async fn shares_of(worlds: &[&World], interval: Duration) -> Result<Self> {
+        Self::shares_with(worlds, interval, None).await
     }
 
-    async fn shares_of(world: &World, fence: Option<Fence>, others: Vec<String>) -> Result<Self> {
+    async fn shares_with(
+        worlds: &[&World],
+        interval: Duration,
+        fence: Option<Fence>,
+    ) -> Result<Self> {
+        let (world, others) = worlds.split_first().context("no world")?;
         let identity = world.share_identity().await?;
+        for other in others {
+            identity.also_in(&world.admin, &other.namespace).await?;
+        }
         let (mut context, traffic) = context(world, identity, "share-controller", Vec::new())?;
         context.concurrency = 16;
         context.fence = fence;
-        let own = std::iter::once(world.namespace.clone());
-        context.scope = Scope::Namespaces(own.chain(others).collect());
+        let namespaces = worlds.iter().map(|world| world.namespace.clone());
+        context.scope = Scope::Namespaces(namespaces.collect());
         let readiness = context.readiness.clone();
         let settings = RestSettings {
             api_transport: ApiTransport::PortForward,
@@ -118,11 +130,7 @@ impl Controller {
             traffic,
             metrics: context.metrics.clone(),
             shutdown: context.shutdown.clone(),
-            task: tokio::spawn(share_controller::run(
-                context,
-                settings,
-                Duration::from_secs(10),
-            )),
+            task: tokio::spawn(share_controller::run(context, settings, interval)),
         };
         controller.synced(&readiness).await?;
         Ok(controller)

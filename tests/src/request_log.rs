@@ -1,8 +1,9 @@
 //! What the server says in its log about requests of its REST API.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
+use serde_json::Value;
 
 use crate::{SERVER, World};
 
@@ -50,24 +51,26 @@ impl std::fmt::Display for Answered {
 /// health checks are not among them.
 ///
 /// # Errors
-/// When the log cannot be read.
+/// When the log cannot be read, or is not the JSON that a server writes unless its spec says otherwise:
+/// it always holds some requests of the controllers.
 pub async fn answered(world: &World) -> Result<Vec<Answered>> {
     let pod = api_types::names::pod(SERVER);
     let log = world.api::<Pod>().logs(&pod, &LogParams::default()).await?;
-    Ok(log.lines().filter_map(parse).collect())
+    let answered: Vec<Answered> = log.lines().filter_map(parse).collect();
+    ensure!(!answered.is_empty(), "the server's log has no requests");
+    Ok(answered)
 }
 
-/// A line such as `[…] [INFO] API request completed request_id=… method=GET path=/api/v1/shares status=200 …`.
+/// A line such as `{"level":"INFO","msg":"API request completed","method":"GET","path":"/api/v1/shares","status":200}`.
 fn parse(line: &str) -> Option<Answered> {
-    let (_, fields) = line.split_once("API request completed ")?;
-    let field = |name: &str| {
-        let mut words = fields.split_whitespace();
-        words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-    };
+    let line: Value = serde_json::from_str(line).ok()?;
+    if line["msg"] != "API request completed" {
+        return None;
+    }
     Some(Answered {
-        method: field("method")?.to_owned(),
-        path: field("path")?.strip_prefix("/api/v1")?.to_owned(),
-        status: field("status")?.parse().ok()?,
+        method: line["method"].as_str()?.to_owned(),
+        path: line["path"].as_str()?.strip_prefix("/api/v1")?.to_owned(),
+        status: line["status"].as_u64()?.try_into().ok()?,
     })
 }
 
@@ -77,11 +80,16 @@ mod tests {
 
     #[test]
     fn a_line_of_the_log_is_a_request() {
-        let line = "[2026-11-21 18:38:41] [INFO] API request completed request_id=vm/h-2 method=PUT path=/api/v1/settings/a status=200 bytes=9 duration=1ms";
+        let line = r#"{"time":"2026-11-21T19:46:07Z","level":"INFO","msg":"API request completed","request_id":"vm/h-2","method":"PUT","path":"/api/v1/settings/a","status":200,"bytes":30,"duration":"58µs"}"#;
         let found = parse(line).unwrap();
         assert_eq!(found.to_string(), "PUT /settings/a 200");
         assert!(found.is_write() && found.is_about_shares());
-        let health = "[DEBUG] API request completed method=GET path=/health status=200";
-        assert_eq!(parse(health), None);
+        for other in [
+            r#"{"msg":"API request completed","method":"GET","path":"/health","status":200}"#,
+            r#"{"msg":"Share created"}"#,
+            "DittoFS - A modular virtual filesystem",
+        ] {
+            assert_eq!(parse(other), None, "{other}");
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use api_types::DittoServer;
 use api_types::v1alpha1::DittoServerStatus;
+use api_types::{DittoFSShare, DittoServer};
 use futures::FutureExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
@@ -430,6 +430,19 @@ impl World {
                 )
             })
             .collect();
+        let shares = self
+            .api::<DittoFSShare>()
+            .list(&kube::api::ListParams::default())
+            .await;
+        let shares: Vec<String> = shares
+            .map(|list| list.items)
+            .unwrap_or_default()
+            .iter()
+            .map(|share| {
+                let name = share.metadata.name.as_deref().unwrap_or_default();
+                format!("share {name}: {}", crate::shares::conditions(share))
+            })
+            .collect();
         let requests = self.requests(self.beginning).unwrap_or_default();
         let last = requests
             .iter()
@@ -438,9 +451,10 @@ impl World {
             .take(12)
             .collect::<Vec<_>>();
         format!(
-            "namespace {}\n{}\nlast writes, newest first: {}",
+            "namespace {}\n{}\n{}\nlast writes, newest first: {}",
             self.namespace,
             servers.join("\n"),
+            shares.join("\n"),
             listed(last)
         )
     }

@@ -1,10 +1,90 @@
 //! Shares on a real server: made, kept as declared, and removed.
 
+mod access;
+mod consent;
+mod deletion;
+mod drift;
+mod fields;
+mod limits;
+mod losses;
+mod many;
+mod mounts;
+mod netgroups;
+mod ownership;
+mod stores;
+mod withdrawn;
+
+use std::fmt::Debug;
+
 use anyhow::{Context, Result, ensure};
+use api_types::DittoFSShare;
+use cluster_tests::clients::{Answer, Refusal};
 use cluster_tests::shares::{self, Stage, answers};
 use cluster_tests::{Outcome, Pods, World, scenario, until};
 use k8s_openapi::api::events::v1::Event;
 use serde_json::{Value, json};
+
+/// The user that SMB clients without an account are. `nfs-cp` makes files that only their owner can read.
+const ANONYMOUS: u32 = 65534;
+
+/// Password of the accounts of these tests.
+const PASSWORD: &str = "hidden-password";
+
+/// A user with an account that the operator keeps, and with this permission.
+fn ann(permission: &str) -> Value {
+    json!({"name": "ann", "permission": permission, "uid": 1000, "gid": 1000,
+        "passwordSecretRef": {"name": "ann", "key": "password"}})
+}
+
+/// Waits until a client gets what it asks for: the server takes a change for all its clients within
+/// moments, and its adapters listen a little later than they say.
+async fn gets<T: Debug>(what: &str, ask: impl AsyncFn() -> Result<Answer<T>>) -> Result<T> {
+    until(what, async || {
+        Ok(ask().await?.map_err(|refusal| format!("{refusal:?}")))
+    })
+    .await
+}
+
+/// Waits until a client is refused in this way.
+async fn refused<T: Debug>(
+    what: &str,
+    refusal: &Refusal,
+    ask: impl AsyncFn() -> Result<Answer<T>>,
+) -> Result<()> {
+    until(what, async || {
+        Ok(match ask().await? {
+            Err(found) if found == *refusal => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+    })
+    .await
+}
+
+/// UUID of a share in the server, as its status has it.
+fn id(share: &DittoFSShare) -> Result<String> {
+    let id = share
+        .status
+        .as_ref()
+        .and_then(|status| status.share_id.clone());
+    id.context("no ID in the status")
+}
+
+/// Nothing that these tests keep secret is in what people may read: DittoFSShares, events, ConfigMaps.
+async fn nothing_leaks(world: &World, secrets: &[&str]) -> Result<()> {
+    use k8s_openapi::api::core::v1::{ConfigMap, Event};
+    use kube::api::ListParams;
+    let all = ListParams::default();
+    let texts = [
+        serde_json::to_string(&world.api::<DittoFSShare>().list(&all).await?.items)?,
+        serde_json::to_string(&world.api::<Event>().list(&all).await?.items)?,
+        serde_json::to_string(&world.api::<ConfigMap>().list(&all).await?.items)?,
+    ];
+    for text in &texts {
+        let leak = secrets.iter().find(|secret| text.contains(**secret));
+        ensure!(leak.is_none(), "{leak:?} can be read");
+    }
+    Ok(())
+}
 
 /// A grant that opens a share to everybody.
 fn open() -> Value {

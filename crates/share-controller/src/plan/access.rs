@@ -225,9 +225,11 @@ fn nfs(
     plan: &mut Plan,
 ) -> bool {
     let mut declared = wish.declared.nfs.clone();
+    let mut set = before.fields.clone();
     if !wanted.guarded {
-        // The netgroup is not there, or not ours.
+        // The netgroup is not there, or not ours: whoever was held back before is so until it is.
         declared.netgroup = None;
+        set.remove("access.nfs.netgroup");
     }
     let concerned = declared != NfsOptionsChange::default()
         || before
@@ -246,7 +248,7 @@ fn nfs(
         plan.offer(turn, Stage::Access, step, vec![]);
         return true;
     };
-    let drift = drift::nfs(&declared, &before.fields, live);
+    let drift = drift::nfs(&declared, &set, live);
     let fields = named(&drift);
     let Some(change) = drift.change else {
         return false;

@@ -138,6 +138,21 @@ fn a_share_opens_once_what_guards_it_is_in_force() {
 }
 
 #[test]
+fn a_netgroup_that_is_not_there_opens_the_share_to_nobody() {
+    let spec = json!({"access": {"defaultPermission": "read", "nfs": {"clients": ["10.0.0.0/8"]}}});
+    let mut world = empty();
+    run(&wish(spec), &mut world, usize::MAX);
+    let spec =
+        json!({"access": {"defaultPermission": "read", "nfs": {"netgroup": "there-is-none"}}});
+    let (plan, _) = run(&wish(spec), &mut world, usize::MAX);
+    let reason = plan.access.map(|obstacle| obstacle.reason);
+    assert_eq!(reason, Some(Reason::GranteeMissing));
+    let nfs = world.details["films"].nfs.as_ref();
+    assert_eq!(nfs.map(|nfs| nfs.netgroup.as_str()), Some("films"));
+    assert!(world.netgroups.contains_key("films"));
+}
+
+#[test]
 fn a_crash_after_any_request_ends_in_the_same_state() {
     for before in [json!({}), rich()] {
         for after in [json!({}), rich()] {
