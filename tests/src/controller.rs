@@ -114,7 +114,7 @@ impl Controller {
     /// # Errors
     /// When the watches do not sync.
     pub async fn shares_within(world: &World, fence: Option<Fence>) -> Result<Self> {
-        Self::shares_with(world, Vec::new(), SHORTEST_LOOK, fence).await
+        Self::shares_with(&[world], SHORTEST_LOOK, fence).await
     }
 
     /// As [`Controller::shares`], for the namespaces of several worlds, as the account of the first, and
@@ -123,35 +123,24 @@ impl Controller {
     /// # Errors
     /// When the watches do not sync.
     pub async fn shares_of(worlds: &[&World], interval: Duration) -> Result<Self> {
+        Self::shares_with(worlds, interval, None).await
+    }
+
+    async fn shares_with(
+        worlds: &[&World],
+        interval: Duration,
+        fence: Option<Fence>,
+    ) -> Result<Self> {
         let (world, others) = worlds.split_first().context("no world")?;
         let identity = world.share_identity().await?;
         for other in others {
             identity.also_in(&world.admin, &other.namespace).await?;
         }
-        let others = others.iter().map(|other| other.namespace.clone());
-        Self::shares_with(world, others.collect(), interval, None).await
-    }
-
-    /// As [`Controller::shares`], for other namespaces too, to which the account must be bound.
-    ///
-    /// # Errors
-    /// When the watches do not sync.
-    pub async fn shares_in(world: &World, others: Vec<String>) -> Result<Self> {
-        Self::shares_with(world, others, SHORTEST_LOOK, None).await
-    }
-
-    async fn shares_with(
-        world: &World,
-        others: Vec<String>,
-        interval: Duration,
-        fence: Option<Fence>,
-    ) -> Result<Self> {
-        let identity = world.share_identity().await?;
         let (mut context, traffic) = context(world, identity, "share-controller", Vec::new())?;
         context.concurrency = 16;
         context.fence = fence;
-        let own = std::iter::once(world.namespace.clone());
-        context.scope = Scope::Namespaces(own.chain(others).collect());
+        let namespaces = worlds.iter().map(|world| world.namespace.clone());
+        context.scope = Scope::Namespaces(namespaces.collect());
         let readiness = context.readiness.clone();
         let settings = RestSettings {
             api_transport: ApiTransport::PortForward,

@@ -14,7 +14,7 @@ use serde_json::json;
 const SHARES: usize = 500;
 
 /// Time for all of them to become ready.
-const PATIENCE: Duration = Duration::from_secs(480);
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 #[test]
 fn shares_in_hundreds_cost_six_requests_each_and_then_none_that_change_anything() -> Outcome {

@@ -21,7 +21,6 @@ mod restart_table;
 mod restarts;
 mod serving;
 mod share_faults;
-mod share_namespaces;
 mod shares;
 mod steady_state;
 mod stopping;
