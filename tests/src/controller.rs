@@ -87,7 +87,7 @@ impl Controller {
     /// # Errors
     /// When they do not.
     pub async fn shares(world: &World) -> Result<Self> {
-        Self::shares_of(&[world], SHORTEST_LOOK).await
+        Self::shares_over(world, Vec::new(), SHORTEST_LOOK, None).await
     }
 
     /// As [`Controller::shares`], with a fence that every request to a server that changes something must pass.
@@ -95,33 +95,44 @@ impl Controller {
     /// # Errors
     /// When the watches do not sync.
     pub async fn shares_within(world: &World, fence: Option<Fence>) -> Result<Self> {
-        Self::shares_with(&[world], SHORTEST_LOOK, fence).await
+        Self::shares_over(world, Vec::new(), SHORTEST_LOOK, fence).await
     }
 
-    /// As [`Controller::shares`], for the namespaces of several worlds, as the account of the first, and
-    /// with this time between two comparisons.
+    /// As [`Controller::shares`], for other namespaces too, to which the account must be bound.
+    ///
+    /// # Errors
+    /// When the watches do not sync.
+    pub async fn shares_in(world: &World, others: Vec<String>) -> Result<Self> {
+        Self::shares_over(world, others, SHORTEST_LOOK, None).await
+    }
+
+    /// As [`Controller::shares`], for the namespaces of several worlds, as the account of the first, which
+    /// is bound in the others, and with this time between two comparisons.
     ///
     /// # Errors
     /// When the watches do not sync.
     pub async fn shares_of(worlds: &[&World], interval: Duration) -> Result<Self> {
-        Self::shares_with(worlds, interval, None).await
-    }
-
-    async fn shares_with(
-        worlds: &[&World],
-        interval: Duration,
-        fence: Option<Fence>,
-    ) -> Result<Self> {
         let (world, others) = worlds.split_first().context("no world")?;
         let identity = world.share_identity().await?;
         for other in others {
             identity.also_in(&world.admin, &other.namespace).await?;
         }
+        let others = others.iter().map(|other| other.namespace.clone()).collect();
+        Self::shares_over(world, others, interval, None).await
+    }
+
+    async fn shares_over(
+        world: &World,
+        others: Vec<String>,
+        interval: Duration,
+        fence: Option<Fence>,
+    ) -> Result<Self> {
+        let identity = world.share_identity().await?;
         let (mut context, traffic) = context(world, identity, "share-controller", Vec::new())?;
         context.concurrency = 16;
         context.fence = fence;
-        let namespaces = worlds.iter().map(|world| world.namespace.clone());
-        context.scope = Scope::Namespaces(namespaces.collect());
+        let own = std::iter::once(world.namespace.clone());
+        context.scope = Scope::Namespaces(own.chain(others).collect());
         let readiness = context.readiness.clone();
         let settings = RestSettings {
             api_transport: ApiTransport::PortForward,

@@ -1,15 +1,23 @@
 //! Sends one request of a plan and takes its answer into the world.
 
+use std::time::Duration;
+
 use adapter_client::{
     Client, Error, GranteeType, HealthStatus, MetadataStore, MetadataStoreConfig,
     NetgroupMemberType, NewUser, Permission, Share, ShareChange, Tier,
 };
+
+use tokio::time::timeout;
 
 use crate::declared::{Grantee, netgroup};
 use crate::marker;
 use crate::plan::{Step, Turn};
 use crate::wish::{BUCKET, DATABASE, Version, Wish, account};
 use crate::world::{Details, World, bare};
+
+/// Longest time of one request to send what is not in the buckets yet. What was sent by then stays there, and
+/// other shares of the server are not kept waiting.
+const LONGEST_DRAIN: Duration = Duration::from_secs(20);
 
 /// What an answer changes of what is known.
 pub type Effect = Box<dyn FnOnce(&mut World, &mut Turn) + Send>;
@@ -107,7 +115,16 @@ pub async fn carry_out(client: &Client, wish: &Wish, step: Step) -> Result<Effec
             effect(move |world, _| shown(world, changed))
         }
         Step::Drain => {
-            client.system().drain_uploads().await?;
+            let system = client.system();
+            match timeout(LONGEST_DRAIN, system.drain_uploads()).await {
+                Ok(drained) => drained?,
+                Err(_) => {
+                    return Err(Error::Precondition {
+                        call: "system.drain_uploads",
+                        detail: "what is not in the bucket yet is still being sent".to_owned(),
+                    });
+                }
+            };
             effect(|_, _| {})
         }
         Step::DeleteShare => {

@@ -27,8 +27,7 @@ pub fn cluster_role() -> ClusterRole {
         // Listed and watched as metadata; values are read by name. The account's is made once and
         // never written over.
         rule("", &["secrets"], &["get", "list", "watch", "create"]),
-        // The labels of a namespace, where a server admits namespaces by them. In single namespaces this
-        // has no effect, and NamespacesNotReadable says so.
+        // The labels of a namespace with shares, where a server admits namespaces by them.
         rule("", &["namespaces"], &["get"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ];

@@ -60,7 +60,7 @@ pub fn gate(observed: &Observed) -> Result<Target, Obstacle> {
             return Err(Obstacle::new(
                 Reason::NamespacesNotReadable,
                 format!(
-                    "DittoServer {name} takes shares of namespaces with certain labels, and the operator may not read them: bind the ClusterRole dittofs-share-controller with a ClusterRoleBinding, or set spec.shares.allowedNamespaces.from to All."
+                    "DittoServer {name} takes shares of namespaces with certain labels, and the operator may not read them: bind the ClusterRole dittofs-share-controller in this namespace, or set spec.shares.allowedNamespaces.from to All."
                 ),
             ));
         }

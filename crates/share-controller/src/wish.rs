@@ -117,6 +117,13 @@ impl Wish {
         format!("{}/{}", self.namespace, self.name)
     }
 
+    /// Whether the spec still asks for what a Secret was pushed for.
+    pub fn feeds(&self, what: &str) -> bool {
+        what == BUCKET
+            || what == DATABASE
+            || self.accounts.iter().any(|kept| account(&kept.name) == what)
+    }
+
     /// Name for people of an account that is kept for the share; by it such an account is known.
     pub fn display_name(&self) -> String {
         format!("kept by DittoFSShare {}", self.owner())

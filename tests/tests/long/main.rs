@@ -2,4 +2,5 @@
 
 mod crashes;
 mod paths;
+mod shares;
 mod steady_state;

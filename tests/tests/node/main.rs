@@ -16,6 +16,7 @@ mod restart_table;
 mod restarts;
 mod serving;
 mod share_faults;
+mod share_namespaces;
 mod shares;
 mod steady_state;
 mod stopping;

@@ -314,3 +314,62 @@ fn shares_that_are_deleted_stay_or_go_as_their_policy_says() -> Outcome {
         Ok(())
     })
 }
+
+#[test]
+fn shares_that_are_paused_are_looked_at_and_left_alone() -> Outcome {
+    scenario("paused", Pods::Run, async |world| {
+        let stage = Stage::set(world, json!({})).await?;
+        let admin = &stage.admin;
+        let paused =
+            |value: Value| json!({"metadata": {"annotations": {"dittofs.io/paused": value}}});
+        let manifest = json!({"metadata": {"name": "films", "annotations": {"dittofs.io/paused": "true"}},
+            "spec": {"serverRef": {"name": cluster_tests::SERVER}, "deletionPolicy": "Delete", "quota": "1Gi"}});
+        world
+            .create_json::<api_types::DittoFSShare>(manifest)
+            .await?;
+        shares::condition(world, "films", "Exported", "False", "Paused").await?;
+        let settings = admin.get("/settings").await?.to_string();
+        ensure!(!settings.contains("films"), "{settings}");
+        let finalizers = shares::get(world, "films").await?.metadata.finalizers;
+        ensure!(finalizers.is_none_or(|list| list.is_empty()), "a finalizer");
+
+        shares::change(world, "films", paused(Value::Null)).await?;
+        shares::ready(world, "films").await?;
+        shares::change(world, "films", paused("true".into())).await?;
+        admin
+            .put("/shares/films", json!({"quota_bytes": "2GiB"}))
+            .await?;
+        shares::condition(world, "films", "AccessApplied", "False", "Paused").await?;
+        let live = admin.get("/shares/films").await?;
+        ensure!(live["quota_bytes"] == "2.00GiB", "{live}");
+        shares::change(world, "films", paused(Value::Null)).await?;
+        answers(admin, "/shares/films", "the quota is back", |live| {
+            live["quota_bytes"] == "1.00GiB"
+        })
+        .await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn shares_say_who_is_missing_and_go_on_without() -> Outcome {
+    scenario("missing", Pods::Run, async |world| {
+        let stage = Stage::set(world, json!({})).await?;
+        let admin = &stage.admin;
+        let spec = json!({"quota": "1Gi", "access": {"users": [{"name": "ann", "permission": "read"}],
+            "groups": [{"name": "users", "permission": "read-write"}]}});
+        shares::make(world, "films", spec).await?;
+        let said = shares::condition(world, "films", "AccessApplied", "False", "GranteeMissing");
+        let said = said.await?;
+        ensure!(said.contains("user ann"), "{said}");
+        shares::condition(world, "films", "Exported", "True", "Served").await?;
+        let grants = admin.get("/shares/films/permissions").await?;
+        ensure!(grants[0]["name"] == "users", "{grants}");
+        let ann = json!({"username": "ann", "password": "long-enough"});
+        admin.post("/users", ann).await?;
+        shares::ready(world, "films").await?;
+        let grants = admin.get("/shares/films/permissions").await?.to_string();
+        ensure!(grants.contains("ann"), "{grants}");
+        Ok(())
+    })
+}

@@ -14,7 +14,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use adapter_client::{HealthStatus, NewShare, NfsOptionsChange, ShareOptions};
+use adapter_client::{HealthStatus, NewShare, NfsOptionsChange, ShareOptions, Squash};
 use api_types::conditions::Reason;
 
 pub use step::{Stage, Step};
@@ -284,7 +284,7 @@ fn create(wish: &Wish, stores: &crate::stores::Stores) -> Step {
         remote,
     } = stores;
     let mut options = wish.declared.options.clone();
-    if wish.declared.nfs != NfsOptionsChange::default() {
+    if holds_back(&wish.declared.nfs) {
         // The share opens once what guards it is in force.
         options.default_permission = None;
     }
@@ -296,6 +296,27 @@ fn create(wish: &Wish, stores: &crate::stores::Stores) -> Step {
         owner: None,
         options,
     }))
+}
+
+/// Whether NFS options keep clients away, or make less of them than a new share does.
+fn holds_back(nfs: &NfsOptionsChange) -> bool {
+    let NfsOptionsChange {
+        squash,
+        anonymous_uid,
+        anonymous_gid,
+        allow_auth_sys,
+        require_kerberos,
+        min_kerberos_level,
+        netgroup,
+        disable_readdirplus: _,
+    } = nfs;
+    matches!(squash, Some(Squash::AllToGuest | Squash::AllToAdmin))
+        || anonymous_uid.is_some()
+        || anonymous_gid.is_some()
+        || *allow_auth_sys == Some(false)
+        || *require_kerberos == Some(true)
+        || min_kerberos_level.is_some()
+        || netgroup.is_some()
 }
 
 /// A share that the server has and does not serve. One that was never seen served is made again, once in

@@ -99,7 +99,7 @@ fn a_simple_share_needs_no_more_than_six_requests() {
     let (plan, steps) = run(&wish(spec), &mut world, usize::MAX);
     assert!(plan.is_clear(), "{plan:?}");
     let writes: Vec<String> = steps.iter().map(Step::id).collect();
-    assert!(steps.len() <= 7, "{writes:?}");
+    assert_eq!(steps.len(), 6, "{writes:?}");
     let plain = wish(json!({"access": {"defaultPermission": "read-write"}}));
     let (_, steps) = run(&plain, &mut empty(), usize::MAX);
     assert_eq!(steps.len(), 5, "{steps:?}");

@@ -332,8 +332,18 @@ impl Worker {
                         self.outdated.store(true, Ordering::Relaxed);
                         self.unclaim(client, wish, &step).await;
                     }
-                    let said = format!("The server refuses {about}: {error}.");
-                    let obstacle = Obstacle::new(stage.refusal(), said);
+                    let obstacle = match step {
+                        Step::Drain => Obstacle::new(
+                            Reason::RemovingShare,
+                            format!(
+                                "What is only on the server is sent to the bucket first, which is not done: {error}. It is tried again."
+                            ),
+                        ),
+                        _ => Obstacle::new(
+                            stage.refusal(),
+                            format!("The server refuses {about}: {error}."),
+                        ),
+                    };
                     turn.failed.insert(id, (stage, obstacle));
                 }
             }
@@ -450,7 +460,12 @@ fn seen(wish: &Wish, world: &World, turn: &Turn, plan: &Plan) -> Seen {
             used_bytes: share.used_bytes,
             physical_bytes: share.physical_bytes,
         }),
-        pushed: turn.pushed.clone(),
+        pushed: turn
+            .pushed
+            .iter()
+            .filter(|(what, _)| wish.feeds(what))
+            .map(|(what, version)| (what.clone(), version.clone()))
+            .collect(),
         claims: loaded.filter(|_| !replaced).map(|_| wish.claims.clone()),
     }
 }
