@@ -24,7 +24,7 @@ bench *ARGS:
 fmt:
     cargo fmt --all
 
-# write the generated files (deploy/crds, deploy/rbac, docs/api.md)
+# write the generated files (deploy/crds, deploy/rbac, docs/api.md, docs/api-share.md)
 crds:
     hack/generate
 

@@ -82,6 +82,15 @@ impl Admin {
         self.rest.call(&self.token, Method::PUT, path, body).await
     }
 
+    /// Changes a part of something by PATCH.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn patch(&self, path: &str, body: Value) -> Result<Value> {
+        let body = Some(body);
+        self.rest.call(&self.token, Method::PATCH, path, body).await
+    }
+
     /// Makes, or does, something by POST.
     ///
     /// # Errors

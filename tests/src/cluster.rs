@@ -17,6 +17,9 @@ use crate::until;
 /// Field manager of everything that the harness applies.
 pub const MANAGER: &str = "cluster-tests";
 
+/// Plural names of the resources, which are also the names of the files in `deploy/crds`.
+pub const CRDS: [&str; 2] = ["dittofsshares", "dittoservers"];
+
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
 /// The cluster under test. Belongs to the tokio runtime that made it.
@@ -65,19 +68,29 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Applies the CRD and the roles as they are shipped. Doing it again changes nothing.
+    /// Applies the CRDs and the roles as they are shipped. Doing it again changes nothing.
     async fn install(&self) -> Result<()> {
-        for document in yaml_of("deploy/crds/dittoservers.yaml")? {
-            self.apply::<CustomResourceDefinition>(document).await?;
+        for plural in CRDS {
+            for document in yaml_of(&format!("deploy/crds/{plural}.yaml"))? {
+                self.apply::<CustomResourceDefinition>(document).await?;
+            }
         }
-        for file in ["server-controller", "adapter-controller"] {
+        for file in [
+            "server-controller",
+            "adapter-controller",
+            "share-controller",
+        ] {
             for document in yaml_of(&format!("deploy/rbac/{file}.yaml"))? {
                 if document["kind"] == "ClusterRole" {
                     self.apply::<ClusterRole>(document).await?;
                 }
             }
         }
-        self.established("dittoservers.dittofs.dittofs.com").await
+        for plural in CRDS {
+            self.established(&format!("{plural}.dittofs.dittofs.com"))
+                .await?;
+        }
+        Ok(())
     }
 
     async fn apply<K: Resource<DynamicType = ()>>(&self, document: Value) -> Result<()> {

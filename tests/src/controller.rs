@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use controller_runtime::metrics::ReconcileResult;
 use controller_runtime::rest::{ApiTransport, RestSettings};
 use controller_runtime::seam::Chain;
-use controller_runtime::{Context, Layers, Metrics, Readiness, Scope, Seam, Shutdown};
+use controller_runtime::{Context, Fence, Layers, Metrics, Readiness, Scope, Seam, Shutdown};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -19,6 +19,9 @@ use crate::{World, until};
 /// Without a request for this long, with no visit failing, a controller has nothing to do: what
 /// would wake it reaches it within milliseconds.
 const QUIET: Duration = Duration::from_millis(800);
+
+/// The least that the share-controller takes as the time between two comparisons.
+const SHORTEST_LOOK: Duration = Duration::from_secs(10);
 
 /// A running controller. Dropped, it ends at once, like a process that is killed.
 #[derive(Debug)]
@@ -95,6 +98,61 @@ impl Controller {
             task: tokio::spawn(adapter_controller::run(context, settings)),
         };
         Ok((controller, readiness))
+    }
+
+    /// Starts a share-controller for the world's namespace, which reaches servers by port-forward and
+    /// compares them with what is declared as often as it can; waits until its watches have synced.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn shares(world: &World) -> Result<Self> {
+        Self::shares_of(&[world], SHORTEST_LOOK).await
+    }
+
+    /// As [`Controller::shares`], with a fence that every request to a server that changes something must pass.
+    ///
+    /// # Errors
+    /// When the watches do not sync.
+    pub async fn shares_within(world: &World, fence: Option<Fence>) -> Result<Self> {
+        Self::shares_with(&[world], SHORTEST_LOOK, fence).await
+    }
+
+    /// As [`Controller::shares`], for the namespaces of several worlds, as the account of the first, and
+    /// with this time between two comparisons.
+    ///
+    /// # Errors
+    /// When the watches do not sync.
+    pub async fn shares_of(worlds: &[&World], interval: Duration) -> Result<Self> {
+        Self::shares_with(worlds, interval, None).await
+    }
+
+    async fn shares_with(
+        worlds: &[&World],
+        interval: Duration,
+        fence: Option<Fence>,
+    ) -> Result<Self> {
+        let (world, others) = worlds.split_first().context("no world")?;
+        let identity = world.share_identity().await?;
+        for other in others {
+            identity.also_in(&world.admin, &other.namespace).await?;
+        }
+        let (mut context, traffic) = context(world, identity, "share-controller", Vec::new())?;
+        context.concurrency = 16;
+        context.fence = fence;
+        let namespaces = worlds.iter().map(|world| world.namespace.clone());
+        context.scope = Scope::Namespaces(namespaces.collect());
+        let readiness = context.readiness.clone();
+        let settings = RestSettings {
+            api_transport: ApiTransport::PortForward,
+        };
+        let controller = Controller {
+            traffic,
+            metrics: context.metrics.clone(),
+            shutdown: context.shutdown.clone(),
+            task: tokio::spawn(share_controller::run(context, settings, interval)),
+        };
+        controller.synced(&readiness).await?;
+        Ok(controller)
     }
 
     async fn synced(&self, ready: &Readiness) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The ServiceAccount as which the controllers of a test run: least privilege, one namespace.
 
 use anyhow::{Context, Result};
+use api_types::v1alpha1::GROUP;
 use controller_runtime::{Layers, client_from};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
@@ -17,6 +18,8 @@ use crate::until;
 pub(crate) const ACCOUNT: &str = "server-controller";
 /// Name of the ServiceAccount of the adapter-controller.
 const ADAPTERS: &str = "adapter-controller";
+/// Name of the ServiceAccount of the share-controller.
+const SHARES: &str = "share-controller";
 
 /// An account that holds the generated role in one namespace.
 #[derive(Clone)]
@@ -53,8 +56,58 @@ impl Identity {
     /// When the API server does not take it.
     pub async fn of_adapters(admin: &Client, config: &Config, namespace: &str) -> Result<Self> {
         let role = adapter_controller::rbac::NAME;
-        let identity = Self::bound(admin, config, namespace, (ADAPTERS, role)).await?;
-        let forwarding = "forwards-ports";
+        Self::that_forwards(admin, config, namespace, (ADAPTERS, role)).await
+    }
+
+    /// As [`Identity::of_adapters`], for the share-controller.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn of_shares(admin: &Client, config: &Config, namespace: &str) -> Result<Self> {
+        let role = share_controller::rbac::NAME;
+        Self::that_forwards(admin, config, namespace, (SHARES, role)).await
+    }
+
+    /// Gives the share-controller's account its role in another namespace too.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn also_in(&self, admin: &Client, namespace: &str) -> Result<()> {
+        let subject = self.subject()?;
+        let binding = json!({
+            "metadata": {"name": format!("{SHARES}-of-another")},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": share_controller::rbac::NAME},
+            "subjects": [subject],
+        });
+        let binding: RoleBinding = serde_json::from_value(binding)?;
+        Api::namespaced(admin.clone(), namespace)
+            .create(&PostParams::default(), &binding)
+            .await?;
+        let shares = json!({"namespace": namespace, "verb": "patch", "group": GROUP, "resource": "dittofsshares", "subresource": "status"});
+        may(admin, &self.user, namespace, shares).await
+    }
+
+    /// The account as the subject of a binding.
+    ///
+    /// # Errors
+    /// When it is no ServiceAccount.
+    pub fn subject(&self) -> Result<Value> {
+        let (namespace, name) = self
+            .user
+            .strip_prefix("system:serviceaccount:")
+            .and_then(|user| user.split_once(':'))
+            .context("no ServiceAccount")?;
+        Ok(json!({"kind": "ServiceAccount", "name": name, "namespace": namespace}))
+    }
+
+    async fn that_forwards(
+        admin: &Client,
+        config: &Config,
+        namespace: &str,
+        (account_name, role): (&str, &str),
+    ) -> Result<Self> {
+        let identity = Self::bound(admin, config, namespace, (account_name, role)).await?;
+        let forwarding = format!("{account_name}-forwards-ports");
         let role: Role = serde_json::from_value(json!({
             "metadata": {"name": forwarding},
             "rules": [{"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["get", "create"]}],
@@ -65,7 +118,7 @@ impl Identity {
         let binding: RoleBinding = serde_json::from_value(json!({
             "metadata": {"name": forwarding},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": forwarding},
-            "subjects": [{"kind": "ServiceAccount", "name": ADAPTERS, "namespace": namespace}],
+            "subjects": [identity.subject()?],
         }))?;
         Api::namespaced(admin.clone(), namespace)
             .create(&PostParams::default(), &binding)

@@ -6,9 +6,11 @@
 
 pub mod adapters;
 pub mod audit;
+pub mod backends;
 pub mod belongings;
 pub mod certificates;
 pub mod children;
+pub mod clients;
 pub mod cluster;
 pub mod controller;
 pub mod crash;
@@ -29,7 +31,9 @@ pub mod pods;
 pub mod predecessor;
 pub mod random;
 pub mod release;
+pub mod request_log;
 pub mod rest;
+pub mod shares;
 pub mod traffic;
 pub mod wait;
 pub mod world;

@@ -95,6 +95,8 @@ impl Rest {
         let mut request = self
             .client
             .request(method, format!("{}/api/v1{path}", self.url))
+            // With a bucket that does not answer, some calls take half a minute.
+            .timeout(Duration::from_secs(60))
             .bearer_auth(token);
         if let Some(body) = &body {
             request = request.json(body);

@@ -5,8 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use api_types::DittoServer;
 use api_types::v1alpha1::DittoServerStatus;
+use api_types::{DittoFSShare, DittoServer};
 use futures::FutureExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
@@ -38,6 +38,8 @@ pub struct World {
     pub identity: Identity,
     /// Who the adapter-controllers are, once there was one.
     pub adapters: Arc<OnceCell<Identity>>,
+    /// Who the share-controllers are, once there was one.
+    pub shares: Arc<OnceCell<Identity>>,
     /// Before the first request of a controller.
     pub beginning: Mark,
 }
@@ -135,6 +137,7 @@ impl World {
             admin,
             identity,
             adapters: Arc::default(),
+            shares: Arc::default(),
             beginning,
         })
     }
@@ -359,6 +362,15 @@ impl World {
         self.adapters.get_or_try_init(make).await
     }
 
+    /// The account of this world's share-controllers; made when it is first needed.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn share_identity(&self) -> Result<&Identity> {
+        let make = || Identity::of_shares(&self.admin, &self.cluster.config, &self.namespace);
+        self.shares.get_or_try_init(make).await
+    }
+
     /// The requests of this world's controllers since `mark`.
     ///
     /// # Errors
@@ -366,8 +378,10 @@ impl World {
     pub fn requests(&self, mark: Mark) -> Result<Vec<crate::audit::Entry>> {
         let audit = &self.cluster.audit;
         let mut requests = audit.since(mark, &self.identity.user)?;
-        if let Some(identity) = self.adapters.get() {
-            requests.extend(audit.since(mark, &identity.user)?);
+        for identity in [&self.adapters, &self.shares] {
+            if let Some(identity) = identity.get() {
+                requests.extend(audit.since(mark, &identity.user)?);
+            }
         }
         Ok(requests)
     }
@@ -416,6 +430,19 @@ impl World {
                 )
             })
             .collect();
+        let shares = self
+            .api::<DittoFSShare>()
+            .list(&kube::api::ListParams::default())
+            .await;
+        let shares: Vec<String> = shares
+            .map(|list| list.items)
+            .unwrap_or_default()
+            .iter()
+            .map(|share| {
+                let name = share.metadata.name.as_deref().unwrap_or_default();
+                format!("share {name}: {}", crate::shares::conditions(share))
+            })
+            .collect();
         let requests = self.requests(self.beginning).unwrap_or_default();
         let last = requests
             .iter()
@@ -424,9 +451,10 @@ impl World {
             .take(12)
             .collect::<Vec<_>>();
         format!(
-            "namespace {}\n{}\nlast writes, newest first: {}",
+            "namespace {}\n{}\n{}\nlast writes, newest first: {}",
             self.namespace,
             servers.join("\n"),
+            shares.join("\n"),
             listed(last)
         )
     }

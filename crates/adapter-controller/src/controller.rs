@@ -10,6 +10,7 @@ use api_types::names;
 use api_types::v1alpha1::AdapterKind;
 use api_types::{DittoServer, DittoServerSpec};
 use async_trait::async_trait;
+use controller_runtime::report::{ReportError, Reporter};
 use controller_runtime::rest::RestSettings;
 use controller_runtime::{Applier, Context, Events, Outcome, Reconcile};
 use jiff::Timestamp;
@@ -24,7 +25,7 @@ use crate::known::{available_since, has_own_services, is_paused, is_taken_over, 
 use crate::observe;
 use crate::plan::{self, Plan, Wish, Wishes};
 use crate::poll::{Pace, Pollers, Target};
-use crate::report::{self, ReportError};
+use crate::report::ANNOUNCED;
 use crate::rest::Sessions;
 use crate::status::{self, Visit, addresses};
 use crate::takeover;
@@ -111,14 +112,13 @@ impl Reconcile for AdapterController {
         };
         let status = status::status(visit, now);
         if let Some(status) = &status {
-            let reported = report::report(
-                &self.applier,
-                &watches.servers,
-                &self.events,
-                &owner,
-                status,
-            );
-            match reported.await {
+            let reporter = Reporter {
+                applier: &self.applier,
+                primaries: &watches.servers,
+                events: &self.events,
+                announced: ANNOUNCED,
+            };
+            match reporter.report(&owner, status).await {
                 Err(ReportError::Apply(error)) if error.is_conflict() => {
                     return Ok(Outcome::WaitFor(FRESH_LOOK));
                 }

@@ -1,6 +1,7 @@
-//! Annotations that people set on a `DittoServer`, and those that the operator keeps on children.
+//! Annotations that people set on a `DittoServer` or `DittoFSShare`, and those that the operator keeps on children.
 
-/// On a `DittoServer`: the value `"true"` stops every write of the operator for it except status.
+/// On a `DittoServer` or `DittoFSShare`: the value `"true"` stops every write of the operator for it except
+/// status.
 pub const PAUSED: &str = "dittofs.io/paused";
 
 /// On a `DittoServer` that was made by the Go operator: it was taken over, by this version of ours.
@@ -17,3 +18,15 @@ pub const RENDERING: &str = "dittofs.io/rendering";
 /// beside the standard one until `adapterServices.legacyPorts` is false. A JSON list of
 /// `{name, port, targetPort}`.
 pub const LEGACY_PORTS: &str = "dittofs.io/legacy-ports";
+
+/// On a `DittoFSShare`: with the value `"true"` a share, store, netgroup or account of the server that has no
+/// marker of ours, or another's, is taken over.
+pub const ADOPT: &str = "dittofs.io/adopt";
+
+/// On a `DittoFSShare`: with the value `"true"` the share goes on although the volumes that held its files
+/// were replaced.
+pub const RECREATE_EMPTY: &str = "dittofs.io/recreate-empty";
+
+/// On a `DittoFSShare` that is being deleted: with the value `"true"` its server is not waited for, and
+/// what was made there stays.
+pub const ABANDON: &str = "dittofs.io/abandon";

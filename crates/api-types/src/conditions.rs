@@ -26,6 +26,14 @@ pub enum ConditionType {
     AdaptersReady,
     /// Every LoadBalancer Service has an address.
     AddressesReady,
+    /// Of a share: its server serves, allows it, and can be asked.
+    ServerReady,
+    /// Of a share: its stores are there as declared.
+    StoresReady,
+    /// Of a share: the server serves it.
+    Exported,
+    /// Of a share: permissions, accounts, options and limits are as declared.
+    AccessApplied,
 }
 
 impl ConditionType {
@@ -47,6 +55,15 @@ impl ConditionType {
         ConditionType::Authenticated,
     ];
 
+    /// The conditions of a DittoFSShare, all of them from the share-controller's first visit.
+    pub const OF_SHARE: [ConditionType; 5] = [
+        ConditionType::AccessApplied,
+        ConditionType::Exported,
+        ConditionType::Ready,
+        ConditionType::ServerReady,
+        ConditionType::StoresReady,
+    ];
+
     /// The spelling in `status.conditions[].type`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -60,6 +77,10 @@ impl ConditionType {
             ConditionType::Authenticated => "Authenticated",
             ConditionType::AdaptersReady => "AdaptersReady",
             ConditionType::AddressesReady => "AddressesReady",
+            ConditionType::ServerReady => "ServerReady",
+            ConditionType::StoresReady => "StoresReady",
+            ConditionType::Exported => "Exported",
+            ConditionType::AccessApplied => "AccessApplied",
         }
     }
 }
@@ -256,6 +277,54 @@ reasons! {
     AddressPending,
     /// A load balancer has had no address for longer than it may take.
     ExternalIPPending,
+    /// The server of a share can be asked.
+    ServerAnswers,
+    /// There is no DittoServer of that name.
+    ServerMissing,
+    /// The server is being deleted.
+    ServerDeleting,
+    /// The server does not take shares of this namespace.
+    NamespaceNotAllowed,
+    /// The labels of namespaces cannot be read.
+    NamespacesNotReadable,
+    /// The stores of a share are as declared.
+    StoresInPlace,
+    /// A store that shall exist does not.
+    StoreMissing,
+    /// A store is not as declared, and cannot be changed.
+    StoreDiffers,
+    /// The server does not take a store.
+    StoreRefused,
+    /// A store does not work at the moment.
+    StoreUnhealthy,
+    /// There is no volume for contents.
+    NoContentVolume,
+    /// A database for metadata cannot be used yet.
+    DatabaseNotReady,
+    /// A value of the spec cannot be used.
+    ValueUnusable,
+    /// The server serves the share.
+    Served,
+    /// The spec switches the share off.
+    SwitchedOff,
+    /// Something else is waited for first.
+    WaitingForStores,
+    /// The server has the share and could not load it.
+    ShareNotLoaded,
+    /// The server does not take the share.
+    ShareRefused,
+    /// The volumes that held the files were replaced.
+    DataVolumeReplaced,
+    /// What the spec declares about access is in force.
+    AccessInForce,
+    /// It is in force; ranges of addresses hold back NFSv3 only.
+    NFSv3Only,
+    /// A user, group or netgroup of the spec does not exist in the server.
+    GranteeMissing,
+    /// The server does not take something of what the spec declares.
+    AccessRefused,
+    /// The share is being removed from the server.
+    RemovingShare,
 }
 
 /// A verdict about one condition.
@@ -316,6 +385,24 @@ impl Verdict {
     }
 }
 
+/// A status with conditions.
+pub trait Conditions {
+    /// The conditions.
+    fn conditions(&self) -> &[Condition];
+}
+
+impl Conditions for crate::v1alpha1::DittoServerStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}
+
+impl Conditions for crate::v1alpha1::DittoFSShareStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+}
+
 /// The condition of the given type, if there is one.
 pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
     conditions
@@ -370,13 +457,14 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_has_an_entry_in_the_administrators_page() {
-        let page = include_str!("../../../docs/server.md");
+    fn every_reason_has_an_entry_in_an_administrators_page() {
+        let server = include_str!("../../../docs/server.md");
+        let share = include_str!("../../../docs/share.md");
         for reason in Reason::ALL {
             let entry = format!("| `{}` |", reason.as_str());
             assert!(
-                page.contains(&entry),
-                "docs/server.md has no entry for {}",
+                server.contains(&entry) || share.contains(&entry),
+                "docs/server.md and docs/share.md have no entry for {}",
                 reason.as_str()
             );
         }

@@ -1,7 +1,7 @@
 //! The DittoFS custom resources: types, schema, validation, names and labels.
 //!
 //! Everything here is pure: no client, no clock, no environment. The CRD YAML in `deploy/crds`
-//! and the API reference in `docs/api.md` are generated from these types by
+//! and the API references in `docs` are generated from these types by
 //! `cargo run -p api-types --bin generate`.
 
 #![allow(
@@ -21,4 +21,7 @@ pub mod schema_docs;
 pub mod size;
 pub mod v1alpha1;
 
-pub use v1alpha1::{DittoServer, DittoServerSpec, DittoServerStatus};
+pub use v1alpha1::{
+    DittoFSShare, DittoFSShareSpec, DittoFSShareStatus, DittoServer, DittoServerSpec,
+    DittoServerStatus,
+};

@@ -64,6 +64,11 @@ pub fn adapter_credentials(server: &str) -> String {
     format!("{server}-adapter-credentials")
 }
 
+/// Secret with the password of the share-controller's account in the server.
+pub fn share_credentials(server: &str) -> String {
+    format!("{server}-share-credentials")
+}
+
 /// ServiceMonitor of the Prometheus endpoint.
 pub fn service_monitor(server: &str) -> String {
     metrics_service(server)

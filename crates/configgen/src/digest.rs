@@ -50,6 +50,8 @@ impl RestartSpec {
             logging,
             // Enters as the resolved source.
             percona: _,
+            // A matter of the share-controller.
+            shares: _,
             // Pushed over REST.
             snapshot_policies: _,
             // The budget is an object of its own.
@@ -260,6 +262,7 @@ mod tests {
             json!({"adapterServices": {"type": "LoadBalancer", "annotations": {"a": "b"}}}),
             json!({"service": {"type": "NodePort", "annotations": {"a": "b"}}}),
             json!({"snapshotPolicies": [{"share": "s", "interval": "1h"}]}),
+            json!({"shares": {"allowedNamespaces": {"from": "All"}}}),
             json!({"disruption": "Block"}),
             json!({"metrics": {"enabled": false, "port": 9999}}),
             json!({"identity": {"admin": {"passwordSecretRef": {"name": "a", "key": "b"}}}}),

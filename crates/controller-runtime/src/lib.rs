@@ -10,12 +10,15 @@ mod clock;
 mod context;
 mod events;
 mod fence;
+mod finalizer;
 mod kinds;
 pub mod lease;
 pub mod logs;
 pub mod metrics;
 mod probes;
+pub mod rbac;
 mod readiness;
+pub mod report;
 #[cfg(feature = "rest")]
 pub mod rest;
 mod run;
@@ -34,6 +37,7 @@ pub use clock::{BootClock, SystemBootClock};
 pub use context::Context;
 pub use events::Events;
 pub use fence::{Fence, LeaseLost};
+pub use finalizer::Finalizer;
 pub use kinds::{Readable, Writable};
 pub use metrics::{ApiMetrics, Metrics};
 pub use probes::HttpServer;
@@ -44,7 +48,7 @@ pub use seam::Seam;
 pub use settings::Settings;
 pub use shutdown::Shutdown;
 pub use watch::{
-    Asked, Installable, MANAGED_BY_SELECTOR, Primaries, Primary, References, Remembered, Target,
-    Triggers, WatchOptions, Watched, cluster_metadata_triggers, cluster_reference_triggers,
-    metadata_triggers, reference_triggers,
+    Asked, HeldSecret, Installable, MANAGED_BY_SELECTOR, Primaries, Primary, References,
+    Remembered, SecretState, Target, Triggers, WatchOptions, Watched, cluster_metadata_triggers,
+    cluster_reference_triggers, metadata_triggers, reference_triggers,
 };

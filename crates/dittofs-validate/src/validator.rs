@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api_types::DittoServer;
+use api_types::{DittoFSShare, DittoServer};
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
@@ -58,7 +58,8 @@ impl Validator {
     /// [`UnreadableSchema`], which no release brings about.
     pub fn new() -> Result<Self, UnreadableSchema> {
         let mut kinds = BTreeMap::new();
-        for crd in [serde_json::to_value(DittoServer::crd())?] {
+        for crd in [DittoServer::crd(), DittoFSShare::crd()] {
+            let crd = serde_json::to_value(crd)?;
             let spec = &crd["spec"];
             let group = spec["group"].as_str().unwrap_or_default();
             let kind = spec["names"]["kind"].as_str().unwrap_or_default();

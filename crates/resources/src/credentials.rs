@@ -36,13 +36,14 @@ pub fn admin_secret(instance: &Instance<'_>, password: &SecretString) -> Secret 
     )
 }
 
-/// The Secret with the password of the adapter-controller's account. It goes with the server: the
+/// The Secret `name` with the password of a controller's account. It goes with the server: the
 /// account gets a new password when it is missing.
-pub fn adapter_credentials(instance: &Instance<'_>, password: &SecretString) -> Secret {
-    let metadata = instance.owned(
-        names::adapter_credentials(instance.name),
-        instance.labels(Component::Credentials),
-    );
+pub fn account_credentials(
+    instance: &Instance<'_>,
+    name: String,
+    password: &SecretString,
+) -> Secret {
+    let metadata = instance.owned(name, instance.labels(Component::Credentials));
     opaque(metadata, [(PASSWORD_KEY, password.expose_secret())])
 }
 

@@ -25,7 +25,7 @@ mod volumes;
 pub use adapters::{AdapterTarget, LegacyPort, adapter_policy, adapter_service, port_number};
 pub use children::Children;
 pub use config_map::config_map;
-pub use credentials::{adapter_credentials, admin_secret, jwt_secret};
+pub use credentials::{account_credentials, admin_secret, jwt_secret};
 pub use disruption::disruption_budget;
 pub use instance::Instance;
 pub use monitoring::{

@@ -9,6 +9,7 @@ use api_types::DittoServer;
 use api_types::conditions::ConditionType;
 use api_types::names::{self, Volume};
 use async_trait::async_trait;
+use controller_runtime::report::{ReportError, Reporter};
 use controller_runtime::{Applier, Context, Events, Outcome, Reconcile};
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -23,7 +24,7 @@ use crate::apply::storage::StorageOutcome;
 use crate::apply::{self, Applied, deletion, finalizer};
 use crate::observe::{self, Observed, identity, secret_names};
 use crate::plan::{self, Deletion, Finalizer, Plan};
-use crate::report::{self, ReportError, Unsaid};
+use crate::report::{ANNOUNCED, Unsaid};
 use crate::status::{self, Surroundings, Visit, rollout};
 use crate::takeover;
 use crate::validate;
@@ -118,14 +119,13 @@ impl Reconcile for ServerController {
         let more = rollout::is_being_made(visit);
         let unsaid = self.unsaid.wait(&observed.server, &status, more);
         if unsaid.is_none() {
-            let reported = report::report(
-                &self.applier,
-                &self.watches.servers,
-                &self.events,
-                &observed.server,
-                &status,
-            );
-            match reported.await {
+            let reporter = Reporter {
+                applier: &self.applier,
+                primaries: &self.watches.servers,
+                events: &self.events,
+                announced: ANNOUNCED,
+            };
+            match reporter.report(&observed.server, &status).await {
                 Err(ReportError::Apply(error)) if error.is_conflict() => {
                     return Ok(Outcome::WaitFor(FRESH_LOOK));
                 }

@@ -1,17 +1,11 @@
 //! What the controller may do in a cluster, beside the code that does it.
 
+use controller_runtime::rbac::{READ, READ_APPLY, READ_APPLY_DELETE, rule};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
-use kube::api::ObjectMeta;
 use resources::{PrometheusRule, ServiceMonitor};
 
 /// Name of the roles, and of the ServiceAccount that they are meant for.
 pub const NAME: &str = "dittofs-server-controller";
-
-const READ: &[&str] = &["get", "list", "watch"];
-/// Server-side apply needs `create` for an object that does not exist.
-const READ_APPLY: &[&str] = &["get", "list", "watch", "create", "patch"];
-
-const READ_APPLY_DELETE: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
 /// Everything but the lease: cluster-wide when bound by a ClusterRoleBinding, else in the
 /// namespaces of its RoleBindings.
@@ -84,42 +78,10 @@ pub fn cluster_role() -> ClusterRole {
         // In single namespaces this has no effect; then the API server judges the growth of claims.
         rule("storage.k8s.io", &["storageclasses"], READ),
     ];
-    ClusterRole {
-        metadata: ObjectMeta {
-            name: Some(NAME.to_owned()),
-            ..ObjectMeta::default()
-        },
-        rules: Some(rules),
-        aggregation_rule: None,
-    }
+    controller_runtime::rbac::cluster_role(NAME, rules)
 }
 
 /// The lease, in the controller's own namespace.
 pub fn lease_role() -> Role {
-    Role {
-        metadata: ObjectMeta {
-            name: Some(format!("{NAME}-lease")),
-            ..ObjectMeta::default()
-        },
-        rules: Some(vec![rule(
-            "coordination.k8s.io",
-            &["leases"],
-            &["get", "create", "update"],
-        )]),
-    }
-}
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
-    let list = |items: &[&str]| {
-        items
-            .iter()
-            .map(|&item| item.to_owned())
-            .collect::<Vec<_>>()
-    };
-    PolicyRule {
-        api_groups: Some(vec![group.to_owned()]),
-        resources: Some(list(resources)),
-        verbs: list(verbs),
-        ..PolicyRule::default()
-    }
+    controller_runtime::rbac::lease_role(NAME)
 }

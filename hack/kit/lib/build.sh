@@ -83,6 +83,9 @@ build_level() {
 # ensure_dfs: the file server.
 ensure_dfs() { ensure_programs dfs 'about 2 minutes' github.com/marmos91/dittofs/cmd/dfs; }
 
+# ensure_versitygw: an S3 server, for tests of remote stores.
+ensure_versitygw() { ensure_programs versitygw 'about 2 minutes' github.com/versity/versitygw/cmd/versitygw; }
+
 # kubectl_program: the kubectl of the PATH, else our own build.
 kubectl_program() { command -v kubectl || echo "$(bin_dir kubernetes)/kubectl"; }
 

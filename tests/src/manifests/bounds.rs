@@ -77,5 +77,14 @@ pub fn all() -> Vec<(Value, &'static str)> {
             json!({"snapshotPolicies": [{"share": "a", "interval": "weekly"}]}),
             "spec.snapshotPolicies[0].interval",
         ),
+        (
+            json!({"shares": {"allowedNamespaces": {"from": "None"}}}),
+            "spec.shares.allowedNamespaces.from",
+        ),
+        (
+            json!({"shares": {"allowedNamespaces": {"from": "Selector",
+                "selector": {"matchExpressions": vec![json!({"key": "a", "operator": "Exists"}); 65]}}}}),
+            "spec.shares.allowedNamespaces.selector.matchExpressions",
+        ),
     ]
 }

@@ -4,6 +4,7 @@
 
 pub mod bounds;
 pub mod predecessor;
+pub mod shares;
 pub mod violations;
 
 use anyhow::{Context, Result};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use crate::world::{SERVER, manifest_in};
 
 /// Namespace of the manifests of the table.
-const NAMESPACE: &str = "table";
+pub(crate) const NAMESPACE: &str = "table";
 
 /// A spec, and what the API server says to it, as `settings.json` has it.
 #[derive(Clone, Debug, Deserialize)]
@@ -99,6 +100,7 @@ pub fn table() -> Result<Vec<Row>> {
         }
     }));
     rows.extend(unknown_fields());
+    rows.extend(shares::all());
     Ok(rows)
 }
 

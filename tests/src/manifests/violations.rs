@@ -197,6 +197,7 @@ pub fn all() -> Vec<Violation> {
     .into_iter()
     .chain(optional_references())
     .chain(services())
+    .chain(shares())
     .chain(adapters())
     .chain(pods())
     .collect()
@@ -256,6 +257,33 @@ fn services() -> impl Iterator<Item = Violation> {
         "nodePort needs type NodePort or LoadBalancer",
     );
     of_both.chain(policies).chain([port])
+}
+
+/// Who may have shares on the server.
+fn shares() -> impl Iterator<Item = Violation> {
+    let either = "from Selector needs selector, and no other has one";
+    let operators = "the operators of matchExpressions are In and NotIn with values";
+    let expression = |expression: Value| json!({"from": "Selector", "selector": {"matchExpressions": [expression]}});
+    [
+        (json!({"from": "Selector"}), either),
+        (json!({"selector": {"matchLabels": {"a": "b"}}}), either),
+        (json!({"from": "All", "selector": {}}), either),
+        (
+            expression(json!({"key": "a", "operator": "in", "values": ["b"]})),
+            operators,
+        ),
+        (expression(json!({"key": "a", "operator": "In"})), operators),
+        (
+            expression(json!({"key": "a", "operator": "NotIn", "values": []})),
+            operators,
+        ),
+        (
+            expression(json!({"key": "a", "operator": "Exists", "values": ["b"]})),
+            operators,
+        ),
+    ]
+    .into_iter()
+    .map(|(allowed, message)| spec(json!({"shares": {"allowedNamespaces": allowed}}), message))
 }
 
 /// The protocol adapters, how they are asked about, and what is different for the Service of one.

@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result, ensure};
 use api_types::DittoServer;
-use cluster_tests::cluster::yaml_of;
+use cluster_tests::cluster::{CRDS, yaml_of};
 use cluster_tests::world::none_failed;
 use cluster_tests::{Outcome, Pods, World, scenario};
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
-use cluster_tests::manifests::{bounds, predecessor, settings, violations};
+use cluster_tests::manifests::{bounds, predecessor, settings, shares, violations};
 
 /// What the API server says to a manifest, which it does not store.
 async fn refusal(world: &World, manifest: Value) -> Result<Option<String>> {
@@ -145,16 +145,20 @@ fn every_rule_of_the_schema_is_tried() -> Outcome {
         }
     }
     let mut found = Vec::new();
-    yaml_of("deploy/crds/dittoservers.yaml")?
-        .iter()
-        .for_each(|document| messages(document, &mut found));
+    for plural in CRDS {
+        yaml_of(&format!("deploy/crds/{plural}.yaml"))?
+            .iter()
+            .for_each(|document| messages(document, &mut found));
+    }
     let changes = violations::changes().into_iter().map(|case| case.1);
     let rows = settings()?;
+    let shares = shares::all();
     let tried: Vec<&str> = violations::all()
         .into_iter()
         .map(|case| case.message)
         .chain(changes)
         .chain(rows.iter().filter_map(|row| row.message.as_deref()))
+        .chain(shares.iter().filter_map(|row| row.message.as_deref()))
         .collect();
     let untried: Vec<String> = found
         .into_iter()

@@ -2,7 +2,7 @@
 //! `dittofs-validate` must know without it.
 
 use anyhow::{Context, Result};
-use api_types::DittoServer;
+use api_types::{DittoFSShare, DittoServer};
 use cluster_tests::manifests::{Row, table};
 use cluster_tests::world::none_failed;
 use cluster_tests::{Outcome, Pods, World, random, scenario};
@@ -20,25 +20,29 @@ type Verdict = Vec<String>;
 async fn verdict(world: &World, row: &Row) -> Result<Verdict> {
     let mut manifest = row.new.clone();
     manifest["metadata"]["namespace"] = world.namespace.clone().into();
-    let servers = format!(
-        "/apis/dittofs.dittofs.com/v1alpha1/namespaces/{}/dittoservers",
-        world.namespace
+    let kind = match row.new["kind"].as_str() {
+        Some("DittoFSShare") => ApiResource::erase::<DittoFSShare>(&()),
+        _ => ApiResource::erase::<DittoServer>(&()),
+    };
+    let objects = format!(
+        "/apis/{}/namespaces/{}/{}",
+        kind.api_version, world.namespace, kind.plural
     );
     let request = match &row.old {
-        None => Request::post(format!("{servers}?dryRun=All&fieldValidation=Strict")),
+        None => Request::post(format!("{objects}?dryRun=All&fieldValidation=Strict")),
         Some(old) => {
             let name = format!("row-{}", random::suffix()?);
             let mut old = old.clone();
             old["metadata"] = json!({"name": name, "namespace": world.namespace});
             let old: DynamicObject = serde_json::from_value(old)?;
             let stored = world
-                .objects(&ApiResource::erase::<DittoServer>(&()))
+                .objects(&kind)
                 .create(&PostParams::default(), &old)
                 .await
                 .with_context(|| format!("{}: the old object is refused", row.name))?;
             manifest["metadata"] = serde_json::to_value(stored.metadata)?;
             Request::put(format!(
-                "{servers}/{name}?dryRun=All&fieldValidation=Strict"
+                "{objects}/{name}?dryRun=All&fieldValidation=Strict"
             ))
         }
     };

@@ -1,43 +1,47 @@
 //! The files that people install, with the tool that they use.
 
 use anyhow::{Context, Result, ensure};
-use cluster_tests::cluster::{checkout, yaml_of};
+use cluster_tests::cluster::{CRDS, checkout, yaml_of};
 use cluster_tests::kubectl::kubectl;
 use cluster_tests::world::{none_failed, run};
 use cluster_tests::{Cluster, Outcome, Pods, random, scenario};
 use serde_json::Value;
 
-const CRD: &str = "deploy/crds/dittoservers.yaml";
-
 /// `kubectl apply` keeps a copy of the object in an annotation, which together may have 256 KiB.
 #[test]
-fn the_crd_is_small_enough_for_kubectl_apply() -> Outcome {
+fn the_crds_are_small_enough_for_kubectl_apply() -> Outcome {
     Ok(run(async || {
         let cluster = Cluster::connect().await?;
-        let file = checkout().join(CRD);
-        let size = std::fs::metadata(&file)?.len();
-        ensure!(size < 200 * 1024, "{CRD} has {size} bytes");
-        // A copy under another group, so that the CRD of the other tests stays as it is.
-        let group = format!("t{}.dittofs.test", random::suffix()?);
-        let mut document: Value = yaml_of(CRD)?.into_iter().next().context("no document")?;
-        let name = format!("dittoservers.{group}");
-        document["metadata"]["name"] = name.clone().into();
-        document["spec"]["group"] = group.into();
-        let text = document.to_string();
-        let outcome = async {
-            for _ in 0..2 {
-                kubectl(&["apply", "-f", "-"], &text).await?;
-            }
-            cluster.established(&name).await
+        for plural in CRDS {
+            fits(&cluster, plural).await?;
         }
-        .await;
-        kubectl(
-            &["delete", "crd", "--ignore-not-found", "--wait=false", &name],
-            "",
-        )
-        .await?;
-        outcome
+        Ok(())
     })?)
+}
+
+async fn fits(cluster: &Cluster, plural: &str) -> Result<()> {
+    let file = format!("deploy/crds/{plural}.yaml");
+    // A copy under another group, so that the CRD of the other tests stays as it is.
+    let group = format!("t{}.dittofs.test", random::suffix()?);
+    let mut document: Value = yaml_of(&file)?.into_iter().next().context("no document")?;
+    let name = format!("{plural}.{group}");
+    document["metadata"]["name"] = name.clone().into();
+    document["spec"]["group"] = group.into();
+    let text = document.to_string();
+    ensure!(text.len() < 200 << 10, "{file}: {} bytes", text.len());
+    let outcome = async {
+        for _ in 0..2 {
+            kubectl(&["apply", "-f", "-"], &text).await?;
+        }
+        cluster.established(&name).await
+    }
+    .await;
+    kubectl(
+        &["delete", "crd", "--ignore-not-found", "--wait=false", &name],
+        "",
+    )
+    .await?;
+    outcome
 }
 
 #[test]
@@ -70,6 +74,20 @@ fn kubectl_explains_the_spec() -> Outcome {
             (
                 "dittoserver.status",
                 vec!["conditions", "observedGeneration", "readyReplicas"],
+            ),
+            (
+                "dittofsshare.spec",
+                vec![
+                    "serverRef",
+                    "-required-",
+                    "snapshotPolicy",
+                    "At most 26",
+                    "quota",
+                ],
+            ),
+            (
+                "dittofsshare.status.mounts",
+                vec!["ready to paste", "command", "address"],
             ),
         ] {
             let text = kubectl(&["explain", path], "").await?;

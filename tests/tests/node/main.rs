@@ -20,6 +20,8 @@ mod port_forward;
 mod restart_table;
 mod restarts;
 mod serving;
+mod share_faults;
+mod shares;
 mod steady_state;
 mod stopping;
 mod storage;

@@ -201,6 +201,7 @@ fn of_fields(spec: DittoServerSpec) -> Vec<Row> {
         logging: _,
         // A part of the database.
         percona: _,
+        shares: _,
         snapshot_policies: _,
         disruption: _,
         pod: _,
@@ -272,6 +273,7 @@ fn of_fields(spec: DittoServerSpec) -> Vec<Row> {
                 json!({"disruption": "Block"}),
                 json!({"progressDeadlineSeconds": 300}),
                 json!({"snapshotPolicies": [{"share": "s", "interval": "1h"}]}),
+                json!({"shares": {"allowedNamespaces": {"from": "All"}}}),
                 json!({"storage": {"retentionPolicy": {"whenDeleted": "Delete"}}}),
                 json!({"storage": {"retentionPolicy": {"whenDeleted": "Retain"}}}),
                 json!({"identity": {"admin": {"username": "admin"}}}),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api_types::conditions::Reason;
 use api_types::v1alpha1::{AdapterKind, AwaitedRestart, PushedSecret};
+use controller_runtime::rest::Trouble;
 use tokio::time::Instant;
 
 /// An adapter as the server tells of it.
@@ -31,28 +31,6 @@ pub enum Serving {
     Failed(String),
     /// It is switched off.
     Off,
-}
-
-/// Why a look did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// Reason of the condition Authenticated.
-    pub reason: Reason,
-    /// For people: what is, and what to do.
-    pub message: String,
-    /// When the other side wants to be asked again.
-    pub retry_after: Option<Duration>,
-}
-
-impl Trouble {
-    /// A trouble without a wish of the other side.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Trouble {
-            reason,
-            message: message.into(),
-            retry_after: None,
-        }
-    }
 }
 
 /// What one look at a server found.
@@ -203,6 +181,8 @@ impl Seen {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use api_types::conditions::Reason;
+
     use super::*;
 
     impl Memory {

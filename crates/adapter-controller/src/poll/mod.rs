@@ -13,9 +13,11 @@ use api_types::DittoServer;
 use api_types::conditions::Reason;
 use api_types::v1alpha1::{ApiStatus, AwaitedRestart, DittoServerSpec, PushedSecret};
 use async_trait::async_trait;
+use controller_runtime::rest::{Site, Trouble};
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
 use kube::runtime::reflector::ObjectRef;
+use resources::Instance;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -23,7 +25,7 @@ use tracing::Instrument;
 
 #[cfg(test)]
 pub(crate) use memory::tests as memory_tests;
-pub use memory::{Found, Look, Memory, Seen, Serving, Trouble};
+pub use memory::{Found, Look, Memory, Seen, Serving};
 pub use pace::{FLOOR, Pace};
 
 /// Longest time of one look, over the time limits of the single calls.
@@ -64,6 +66,22 @@ pub struct Target {
     /// Whether the server was made by the Go operator, and its Services are ours by now: then that
     /// operator's account goes.
     pub leave_behind: bool,
+}
+
+impl Target {
+    /// The server, as a session with it needs to know it.
+    pub fn site(&self) -> Site<'_> {
+        Site {
+            instance: Instance {
+                name: &self.name,
+                namespace: &self.namespace,
+                uid: &self.uid,
+                spec: &self.spec,
+            },
+            api: &self.api,
+            may_write: self.may_write,
+        }
+    }
 }
 
 /// Why a server is looked at.
@@ -309,5 +327,3 @@ fn random() -> f64 {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-pub(crate) use tests::target;

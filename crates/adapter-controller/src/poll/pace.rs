@@ -70,7 +70,9 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::super::memory::tests::{answer, nfs, silence};
-    use super::super::{Seen, Serving, Trouble};
+    use controller_runtime::rest::Trouble;
+
+    use super::super::{Seen, Serving};
     use super::*;
 
     fn pace() -> Pace {

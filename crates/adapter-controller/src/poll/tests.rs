@@ -69,7 +69,7 @@ impl Lookers for Scripts {
     }
 }
 
-pub(crate) fn target(name: &str) -> Target {
+fn target(name: &str) -> Target {
     Target {
         namespace: "media".to_owned(),
         name: name.to_owned(),

@@ -1,52 +1,44 @@
 //! One server's REST API: how it is reached, our account in it, and what a look asks for.
 
-mod account;
 mod awaited;
 mod declared;
 mod identity;
 mod pod;
 mod predecessor;
 mod providers;
-mod reach;
-mod secrets;
 mod settings;
 mod tls;
-mod trouble;
 mod tuning;
 
-use adapter_client::{Adapter, AdapterType, Client as RestClient, Role};
+use adapter_client::{Adapter, AdapterType, Role};
+use api_types::names;
 use api_types::v1alpha1::AdapterKind;
 use async_trait::async_trait;
-use controller_runtime::rest::{RestSettings, Servers};
-use controller_runtime::{Applier, Context};
-use kube::Client;
+use controller_runtime::Context;
+use controller_runtime::rest::{self, Open, OwnAccount, RestSettings, Trouble, account, trouble};
 
 use crate::MANAGER;
-use crate::poll::{Found, Look, Looker, Lookers, Seen, Serving, Target, Trouble, Why};
-pub use account::USER;
+use crate::poll::{Found, Look, Looker, Lookers, Seen, Serving, Target, Why};
+
+/// Name of our account in every server.
+pub const USER: &str = "dittofs-adapter-controller";
+
+const ACCOUNT: OwnAccount = OwnAccount {
+    user: USER,
+    controller: "adapter-controller",
+    secret: names::adapter_credentials,
+};
 
 /// Makes the sessions with the servers.
 pub struct Sessions {
-    tools: Tools,
-}
-
-/// What every session works with.
-#[derive(Clone)]
-struct Tools {
-    client: Client,
-    applier: Applier,
-    servers: Servers,
+    tools: rest::Sessions,
 }
 
 impl Sessions {
     /// Sessions that reach their servers as `rest` says.
     pub fn new(context: &Context, rest: RestSettings) -> Self {
         Sessions {
-            tools: Tools {
-                client: context.client.clone(),
-                applier: Applier::new(context.client.clone(), MANAGER),
-                servers: Servers::new(context, rest),
-            },
+            tools: rest::Sessions::new(context, rest, MANAGER, ACCOUNT),
         }
     }
 }
@@ -64,17 +56,11 @@ impl Lookers for Sessions {
 
 /// A session with one server. Tokens are in its memory only.
 struct Session {
-    tools: Tools,
+    tools: rest::Sessions,
     open: Option<Open>,
     leftover: predecessor::Leftover,
     /// `None` before the first look: then the status of a time before this process tells.
     ledger: Option<tuning::Ledger>,
-}
-
-/// What is open while nothing that it depends on changes.
-struct Open {
-    anonymous: RestClient,
-    account: RestClient,
 }
 
 #[async_trait]
@@ -100,8 +86,9 @@ impl Looker for Session {
             return;
         }
         let removed = async {
-            let anonymous = reach::client(&self.tools, target).await?;
-            let admin = account::admin(&self.tools, target, &anonymous).await?;
+            let site = target.site();
+            let anonymous = self.tools.anonymous(&site).await?;
+            let admin = account::admin(&self.tools, &site, &anonymous).await?;
             let users = admin.users();
             users
                 .delete(USER)
@@ -136,9 +123,9 @@ impl Session {
         };
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => self.tools.open(target).await?,
+            None => self.tools.open(&target.site()).await?,
         };
-        let mut adapters = account::list(&self.tools, target, &mut open, &role).await?;
+        let mut adapters = list(&self.tools, target, &mut open, &role).await?;
         let mut not_applied = Vec::new();
         let mut tls_secret = target.tls_secret.clone();
         let mut changed = false;
@@ -151,7 +138,7 @@ impl Session {
                 not_applied.extend(outcome.not_applied);
             }
             if changed {
-                adapters = account::list(&self.tools, target, &mut open, &role).await?;
+                adapters = list(&self.tools, target, &mut open, &role).await?;
                 changed = false;
             }
             if let Some(declared) = tuned {
@@ -163,7 +150,7 @@ impl Session {
             }
             if changed {
                 // Read back: what counts is what the server says now.
-                adapters = account::list(&self.tools, target, &mut open, &role).await?;
+                adapters = list(&self.tools, target, &mut open, &role).await?;
             }
         } else {
             if let Some(declared) = tuned {
@@ -201,13 +188,17 @@ fn nfs_row(adapters: &[Adapter]) -> Option<&Adapter> {
     rows.find(|row| kind_of(&row.kind) == Some(AdapterKind::Nfs))
 }
 
-impl Tools {
-    async fn open(&self, target: &Target) -> Result<Open, Trouble> {
-        let anonymous = reach::client(self, target).await?;
-        let password = account::password(self, target).await?;
-        let account = anonymous.with_account(adapter_client::Account::new(USER, password));
-        Ok(Open { anonymous, account })
-    }
+/// The adapters, asked for with our account, which is made or mended when it does not work.
+async fn list(
+    tools: &rest::Sessions,
+    target: &Target,
+    open: &mut Open,
+    role: &Role,
+) -> Result<Vec<Adapter>, Trouble> {
+    account::ask(tools, &target.site(), open, role, async |client| {
+        client.adapters().list().await
+    })
+    .await
 }
 
 /// What we make of an adapter; `None` for a protocol that we do not know.

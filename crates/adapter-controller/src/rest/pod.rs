@@ -4,8 +4,9 @@ use api_types::conditions::Reason;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 
-use super::Tools;
-use crate::poll::{Target, Trouble};
+use controller_runtime::rest::{Sessions, Trouble};
+
+use crate::poll::Target;
 
 /// Name of the server's container.
 const CONTAINER: &str = "dittofs";
@@ -14,7 +15,7 @@ const CONTAINER: &str = "dittofs";
 /// must not be told of files that it does not have: NFS would not be served without its certificate,
 /// and with Kerberos the server would not start again without its keytab.
 pub(super) async fn has_files(
-    tools: &Tools,
+    tools: &Sessions,
     target: &Target,
     path: &str,
     secret: &str,

@@ -9,8 +9,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, ResourceExt};
 
-use super::{Tools, account, secrets, trouble};
-use crate::poll::{Target, Trouble};
+use controller_runtime::rest::{Sessions, Trouble, account, secrets, trouble};
+
+use crate::poll::Target;
 
 /// The account's name, unless the Secret has another.
 const USER: &str = "k8s-operator";
@@ -36,7 +37,12 @@ impl Leftover {
     }
 
     /// Removes what is left, if it is time to try.
-    pub(super) async fn remove(&mut self, tools: &Tools, target: &Target, anonymous: &RestClient) {
+    pub(super) async fn remove(
+        &mut self,
+        tools: &Sessions,
+        target: &Target,
+        anonymous: &RestClient,
+    ) {
         if self.gone {
             return;
         }
@@ -59,9 +65,9 @@ impl Leftover {
     }
 }
 
-async fn remove(tools: &Tools, target: &Target, anonymous: &RestClient) -> Result<(), Trouble> {
+async fn remove(tools: &Sessions, target: &Target, anonymous: &RestClient) -> Result<(), Trouble> {
     let name = names::predecessor_account_secret(&target.name);
-    let Some(secret) = secrets::find(tools, target, &name).await? else {
+    let Some(secret) = secrets::find(tools, &target.site(), &name).await? else {
         return Ok(());
     };
     let mut owners = secret.owner_references().iter();
@@ -72,11 +78,16 @@ async fn remove(tools: &Tools, target: &Target, anonymous: &RestClient) -> Resul
     let user = secrets::key(&secret, &name, USERNAME_KEY).ok();
     let user = user.and_then(|user| String::from_utf8(user).ok());
     let user = user.as_deref().unwrap_or(USER);
-    if user != "admin" && user != account::USER {
-        let admin = account::admin(tools, target, anonymous).await?;
+    if user != "admin" && user != tools.account.user {
+        let admin = account::admin(tools, &target.site(), anonymous).await?;
         match admin.users().delete(user).await {
             Ok(()) | Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(trouble::of_admin(&error, &account::admin_secret(target))),
+            Err(error) => {
+                return Err(trouble::of_admin(
+                    &error,
+                    &account::admin_secret(&target.site()),
+                ));
+            }
         }
     }
     let parameters = DeleteParams {
@@ -93,6 +104,6 @@ async fn remove(tools: &Tools, target: &Target, anonymous: &RestClient) -> Resul
             Ok(())
         }
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(secrets::unreadable(&name, &error)),
+        Err(error) => Err(secrets::unreadable(tools.account.controller, &name, &error)),
     }
 }

@@ -12,6 +12,7 @@ use adapter_client::{
 use api_types::reference::SecretKeyRef;
 use api_types::v1alpha1::{Identity, KERBEROS_IN_USE, Kerberos, Ldap};
 use configgen::paths;
+use controller_runtime::rest::{Sessions, secrets};
 use kube::ResourceExt;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -19,7 +20,7 @@ use serde_json::Value;
 use super::awaited::Starts;
 use super::settings::{differing, json};
 use super::tuning::{Ledger, Version};
-use super::{Tools, identity, pod, secrets};
+use super::{identity, pod};
 use crate::poll::Target;
 
 /// What `pushed` calls the password of LDAP.
@@ -35,7 +36,7 @@ pub(super) fn is_anything(identity: Option<&Identity>) -> bool {
 /// Brings what the spec of `target` says to the server, or only compares it where nothing may be
 /// written; what is not in force, for people.
 pub(super) async fn push(
-    tools: &Tools,
+    tools: &Sessions,
     target: &Target,
     client: &RestClient,
     ledger: &mut Ledger,
@@ -57,7 +58,7 @@ pub(super) async fn push(
 
 #[derive(Clone, Copy)]
 struct Visit<'a> {
-    tools: &'a Tools,
+    tools: &'a Sessions,
     target: &'a Target,
     client: &'a RestClient,
 }
@@ -292,7 +293,7 @@ impl Visit<'_> {
         if let Some(known) = ledger.versions.get(name) {
             return Ok(Some(known.clone()));
         }
-        let secret = secrets::read(self.tools, self.target, name).await;
+        let secret = secrets::read(self.tools, &self.target.site(), name).await;
         let secret = secret.map_err(|trouble| trouble.message)?;
         let version = Version {
             uid: secret.uid().unwrap_or_default(),
@@ -303,7 +304,7 @@ impl Visit<'_> {
     }
 
     async fn password(self, reference: &SecretKeyRef) -> Result<SecretString, String> {
-        let value = secrets::value(self.tools, self.target, reference).await;
+        let value = secrets::value(self.tools, &self.target.site(), reference).await;
         let value = value.map_err(|trouble| trouble.message)?;
         let text = String::from_utf8(value)
             .map_err(|_| format!("The password in Secret {} is not text.", reference.name))?;

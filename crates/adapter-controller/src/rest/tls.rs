@@ -10,12 +10,13 @@ use std::time::Duration;
 use adapter_client::{Adapter, AdapterChange, AdapterType, Client as RestClient, Error, Serving};
 use api_types::v1alpha1::{NfsAdapter, NfsTls};
 use configgen::paths;
+use controller_runtime::rest::{Sessions, Trouble, secrets};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use super::pod;
 use super::tuning::Ledger;
-use super::{Tools, pod, secrets};
-use crate::poll::{Target, Trouble};
+use crate::poll::Target;
 
 /// In the adapter's configuration while it is started anew, so that one that a process of ours has
 /// switched off, and not on again before its end, is not taken for one that a person has switched off.
@@ -112,7 +113,7 @@ pub(super) fn difference(
 
 /// Brings the setting to the server. `row` is the NFS adapter, `declared` what the spec says of it.
 pub(super) async fn push(
-    tools: &Tools,
+    tools: &Sessions,
     target: &Target,
     client: &RestClient,
     declared: Option<&NfsAdapter>,
@@ -216,9 +217,9 @@ pub(super) async fn push(
 }
 
 /// Whether the server may be told of the files: the Secret is whole, and the pod that serves has it.
-async fn files(tools: &Tools, target: &Target, tls: &NfsTls) -> Result<(), Trouble> {
+async fn files(tools: &Sessions, target: &Target, tls: &NfsTls) -> Result<(), Trouble> {
     let name = tls.secret_name.0.as_str();
-    let secret = secrets::read(tools, target, name).await?;
+    let secret = secrets::read(tools, &target.site(), name).await?;
     for key in ["tls.crt", "tls.key"] {
         secrets::key(&secret, name, key)?;
     }

@@ -17,6 +17,11 @@ pub mod reserved;
 mod retired;
 mod server;
 mod service;
+mod share;
+mod share_access;
+mod share_status;
+mod share_stores;
+mod sharing;
 mod snapshots;
 mod status;
 mod storage;
@@ -43,6 +48,20 @@ pub use service::{
     ADDRESS_DEADLINE_SECONDS, AdapterServiceOverride, AdapterServices, ApiService, Cidr, Exposure,
     IpFamily, IpFamilyPolicy, ServiceType, TrafficPolicy, WhenStopped,
 };
+pub use share::{
+    CachePolicy, CacheRetention, DittoFSShare, DittoFSShareSpec, MAX_SHARE_NAME, ServerRef,
+    ShareName, ShareSnapshotPolicy, Trash,
+};
+pub use share_access::{
+    GroupAccess, KerberosLevel, NfsAccess, NfsKerberos, Permission, ShareAccess, SmbAccess, Squash,
+    UserAccess,
+};
+pub use share_status::{DittoFSShareStatus, ShareMount, ShareStore, ShareStores, ShareUsage};
+pub use share_stores::{
+    Aead, BlockStore, Compression, Encryption, ExistingStore, LocalBlockStore, LocalBlockStoreType,
+    MetadataStore, MetadataStoreType, PostgresStore, RemoteBlockStore, S3,
+};
+pub use sharing::{AllowedNamespaces, NamespacesFrom, ShareSettings};
 pub use snapshots::SnapshotPolicy;
 pub use status::{
     AdapterAddress, AdapterService, AdapterStatus, ApiStatus, AwaitedRestart, ClaimStatus,

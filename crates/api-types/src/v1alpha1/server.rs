@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     AdapterDiscovery, AdapterServices, Adapters, ApiService, ControlPlane, Database, Disruption,
     DittoServerStatus, Identity, Logging, Metrics, NetworkPolicySettings, Percona, PodSettings,
-    RetiredSection, SnapshotPolicy, Storage, bounded,
+    RetiredSection, ShareSettings, SnapshotPolicy, Storage, bounded,
 };
 use crate::duration::GoDuration;
 
@@ -91,6 +91,9 @@ pub struct DittoServerSpec {
     /// A PostgreSQL cluster managed by the Percona operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percona: Option<Percona>,
+    /// Who may have shares on the server.
+    #[serde(default)]
+    pub shares: ShareSettings,
     /// Snapshots of shares that no DittoFSShare gives a policy, at most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]

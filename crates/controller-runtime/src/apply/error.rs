@@ -48,7 +48,7 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    pub(super) fn of(kind: &str, name: &str, error: Error) -> Self {
+    pub(crate) fn of(kind: &str, name: &str, error: Error) -> Self {
         let (kind, name) = (kind.to_owned(), name.to_owned());
         if LeaseLost::is_cause_of(&error) {
             return Self::LeaseLost(LeaseLost);

@@ -1,20 +1,30 @@
 //! How a controller reaches the REST API of a server: by its Service or by port-forward, and never
 //! with a write after the lease is lost.
 
+pub mod account;
 mod fenced;
 mod port_forward;
+mod reach;
+pub mod secrets;
+pub mod trouble;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use adapter_client::{BuildError, Dial, HttpTransport, TcpDial, TlsSettings, Transport};
+use adapter_client::{
+    Account, BuildError, Client as RestClient, Dial, HttpTransport, TcpDial, TlsSettings, Transport,
+};
+use api_types::v1alpha1::ApiStatus;
 use clap::{Args, ValueEnum};
 use kube::Client;
+use resources::Instance;
 
+pub use account::OwnAccount;
 pub use fenced::Fenced;
 use fenced::fenced;
 pub use port_forward::PodDial;
+pub use trouble::Trouble;
 
-use crate::{Context, Fence};
+use crate::{Applier, Context, Fence};
 
 /// Where Kubernetes puts the token of a pod's service account.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -42,6 +52,84 @@ pub struct RestSettings {
         default_value_t
     )]
     pub api_transport: ApiTransport,
+}
+
+/// A server, as far as a session with it needs to know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// The server.
+    pub instance: Instance<'a>,
+    /// Where its API is.
+    pub api: &'a ApiStatus,
+    /// Whether anything may be written: in the server or in Kubernetes.
+    pub may_write: bool,
+}
+
+/// What every session of a controller works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Sessions {
+    /// The Kubernetes client.
+    pub client: Client,
+    applier: Applier,
+    servers: Servers,
+    /// The controller's account.
+    pub account: OwnAccount,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Sessions")
+            .field("account", &self.account.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is open while nothing that it depends on changes. Tokens are in its memory only.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// A client without an account.
+    pub anonymous: RestClient,
+    /// A client with the controller's account.
+    pub account: RestClient,
+}
+
+impl Sessions {
+    /// Sessions for `account` that reach their servers as `rest` says; `manager` is the field manager of
+    /// the Secret with the account's password.
+    #[must_use]
+    pub fn new(
+        context: &Context,
+        rest: RestSettings,
+        manager: &'static str,
+        account: OwnAccount,
+    ) -> Self {
+        Sessions {
+            client: context.client.clone(),
+            applier: Applier::new(context.client.clone(), manager),
+            servers: Servers::new(context, rest),
+            account,
+        }
+    }
+
+    /// A client of the API of `site`, without an account.
+    ///
+    /// # Errors
+    /// When the certificates that the status names cannot be had or used.
+    pub async fn anonymous(&self, site: &Site<'_>) -> Result<RestClient, Trouble> {
+        reach::client(self, site).await
+    }
+
+    /// Opens a session. The account's Secret is made when there is none; nothing is sent to the server.
+    ///
+    /// # Errors
+    /// When a Secret cannot be had.
+    pub async fn open(&self, site: &Site<'_>) -> Result<Open, Trouble> {
+        let anonymous = reach::client(self, site).await?;
+        let password = account::password(self, site).await?;
+        let account = anonymous.with_account(Account::new(self.account.user, password));
+        Ok(Open { anonymous, account })
+    }
 }
 
 /// Opens ways to the servers of one cluster. Cheap to clone.

@@ -5,6 +5,7 @@ pub(crate) mod cache;
 mod cache_tests;
 mod events;
 pub(crate) mod guard;
+mod held;
 mod installable;
 #[cfg(test)]
 mod installable_tests;
@@ -15,6 +16,7 @@ mod remembered;
 mod stream_tests;
 mod watched;
 
+pub use held::{HeldSecret, SecretState, keep, secrets};
 pub use installable::Installable;
 pub use metadata::{
     cluster_metadata_triggers, cluster_reference_triggers, metadata_triggers, reference_triggers,

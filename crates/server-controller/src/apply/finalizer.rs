@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use api_types::DittoServer;
-use controller_runtime::{ApplyError, Primaries};
-use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
-use serde_json::json;
+use controller_runtime::{ApplyError, Finalizer, Primaries};
+use kube::Client;
 
-use super::storage::failed;
-use crate::observe::identity;
 use crate::plan::FINALIZER;
+
+const OURS: Finalizer = Finalizer {
+    name: FINALIZER,
+    manager: crate::MANAGER,
+};
 
 /// Sets our finalizer on `server`, or takes it off, and returns the server as it is then. Other
 /// finalizers stay as they are.
@@ -24,42 +25,5 @@ pub async fn set(
     server: &Arc<DittoServer>,
     present: bool,
 ) -> Result<Arc<DittoServer>, ApplyError> {
-    let (namespace, name) = identity(server);
-    // The status may have been written since the visit began.
-    let latest = servers
-        .cached(&namespace, &name)
-        .filter(|latest| latest.metadata.uid == server.metadata.uid)
-        .unwrap_or_else(|| Arc::clone(server));
-    let meta = &latest.metadata;
-    let mut finalizers: Vec<&str> = meta
-        .finalizers
-        .iter()
-        .flatten()
-        .map(String::as_str)
-        .filter(|name| *name != FINALIZER)
-        .collect();
-    if present {
-        finalizers.push(FINALIZER);
-    }
-    let patch = json!({"metadata": {
-        "uid": meta.uid,
-        "resourceVersion": meta.resource_version,
-        "finalizers": finalizers,
-    }});
-    let api: Api<DittoServer> = Api::namespaced(client.clone(), &namespace);
-    let parameters = PatchParams {
-        field_manager: Some(crate::MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    let result = api.patch(&name, &parameters, &Patch::Merge(patch)).await;
-    match result {
-        // One that is being deleted may be gone by now, and is not to be remembered.
-        Ok(written) if written.metadata.deletion_timestamp.is_some() => Ok(Arc::new(written)),
-        Ok(written) => Ok(servers.remember(written)),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(latest),
-        Err(error) => {
-            servers.forget(&namespace, &name);
-            Err(failed::<DittoServer>(&name, error))
-        }
-    }
+    OURS.set(client, servers, server, present).await
 }

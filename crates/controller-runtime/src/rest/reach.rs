@@ -4,15 +4,14 @@ use adapter_client::{Client as RestClient, ClientCertificate, Roots, Timeouts, T
 use api_types::conditions::Reason;
 use secrecy::SecretString;
 
-use super::{Tools, secrets};
-use crate::poll::{Target, Trouble};
+use super::{Sessions, Site, Trouble, secrets};
 
-/// A client of the API of `target`, without an account.
-pub(super) async fn client(tools: &Tools, target: &Target) -> Result<RestClient, Trouble> {
-    let api = &target.api;
+/// A client of the API of `site`, without an account.
+pub(super) async fn client(sessions: &Sessions, site: &Site<'_>) -> Result<RestClient, Trouble> {
+    let api = site.api;
     let secure = api.url.starts_with("https:");
     let tls = if secure {
-        Some(tls(tools, target).await?)
+        Some(tls(sessions, site).await?)
     } else {
         None
     };
@@ -22,10 +21,10 @@ pub(super) async fn client(tools: &Tools, target: &Target) -> Result<RestClient,
             format!("No connection to {} can be made: {error}.", api.url),
         )
     };
-    let transport = tools
+    let transport = sessions
         .servers
         .transport(
-            &target.namespace,
+            site.instance.namespace,
             &api.pod_name,
             tls.as_ref(),
             Timeouts::default().connect,
@@ -37,15 +36,15 @@ pub(super) async fn client(tools: &Tools, target: &Target) -> Result<RestClient,
         .map_err(|error| unusable(&error))
 }
 
-async fn tls(tools: &Tools, target: &Target) -> Result<TlsSettings, Trouble> {
+async fn tls(sessions: &Sessions, site: &Site<'_>) -> Result<TlsSettings, Trouble> {
     let mut settings = TlsSettings::default();
-    if let Some(reference) = &target.api.ca_secret_ref {
-        let ca = secrets::value(tools, target, reference).await?;
+    if let Some(reference) = &site.api.ca_secret_ref {
+        let ca = secrets::value(sessions, site, reference).await?;
         settings.roots = Roots::Pem(ca);
     }
-    if let Some(reference) = &target.api.client_cert_secret_ref {
+    if let Some(reference) = &site.api.client_cert_secret_ref {
         let name = reference.name.0.as_str();
-        let secret = secrets::read(tools, target, name).await?;
+        let secret = secrets::read(sessions, site, name).await?;
         let key = secrets::key(&secret, name, "tls.key")?;
         settings.client_certificate = Some(ClientCertificate {
             chain: secrets::key(&secret, name, "tls.crt")?,

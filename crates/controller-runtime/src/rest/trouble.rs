@@ -1,16 +1,39 @@
 //! From errors of the REST client to what people read in a condition.
 
+use std::time::Duration;
+
 use adapter_client::{Denial, Error, Refusal};
 use api_types::conditions::Reason;
 
-use crate::poll::Trouble;
+/// Why a server could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Reason of the condition that speaks of it.
+    pub reason: Reason,
+    /// For people: what is, and what to do.
+    pub message: String,
+    /// When the other side wants to be asked again.
+    pub retry_after: Option<Duration>,
+}
+
+impl Trouble {
+    /// A trouble without a wish of the other side.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Trouble {
+            reason,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+}
 
 /// What an error of a call means, for our account.
-pub(super) fn of(error: &Error) -> Trouble {
+#[must_use]
+pub fn of(error: &Error) -> Trouble {
     let (reason, remedy) = match error {
         Error::Unreachable { .. } => (
             Reason::Unreachable,
-            "Check the pod, and that network policies let the adapter-controller reach it",
+            "Check the pod, and that network policies let the operator reach it",
         ),
         Error::TlsError { .. } => (
             Reason::TLSError,
@@ -56,7 +79,8 @@ pub(super) fn of(error: &Error) -> Trouble {
 }
 
 /// What an error of a call means that was made as the administrator with the password of a Secret.
-pub(super) fn of_admin(error: &Error, secret: &str) -> Trouble {
+#[must_use]
+pub fn of_admin(error: &Error, secret: &str) -> Trouble {
     match error {
         Error::Unauthorized {
             refusal: Refusal::Password,

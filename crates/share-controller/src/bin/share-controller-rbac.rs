@@ -1,0 +1,14 @@
+//! Writes the share-controller's roles to `deploy/rbac/share-controller.yaml`.
+//!
+//! `share-controller-rbac [ROOT]` writes below ROOT, the top of the checkout (default: the
+//! current folder).
+
+use share_controller::rbac;
+
+fn main() -> anyhow::Result<()> {
+    controller_runtime::rbac::generate(
+        "share-controller",
+        &rbac::cluster_role(),
+        &rbac::lease_role(),
+    )
+}

@@ -1,0 +1,195 @@
+//! Who may do what: squash modes, read only, permissions of users and groups.
+
+use anyhow::{Context, Result, ensure};
+use cluster_tests::clients::{Nfs, Refusal, Smb};
+use cluster_tests::shares::{self, SHARE, Stage, becomes, ready_made};
+use cluster_tests::{Outcome, Pods, scenario};
+use serde_json::json;
+
+use super::{ANONYMOUS, PASSWORD, ann, gets, open, refused};
+
+/// Owner and group of a new file of this user.
+async fn owner(nfs: &Nfs, id: u32, file: &str) -> Result<(u32, u32)> {
+    let client = nfs.by(id);
+    gets("writing", async || client.write(file, b"x").await).await?;
+    let entries = gets("listing", async || client.list().await).await?;
+    let entry = entries.into_iter().find(|entry| entry.name == file);
+    let entry = entry.with_context(|| format!("{file} is not in the list"))?;
+    Ok((entry.uid, entry.gid))
+}
+
+#[test]
+fn every_squash_mode_makes_the_files_belong_to_whom_it_says() -> Outcome {
+    scenario("squash", Pods::Run, async |world| {
+        let stage = Stage::set(world, json!({})).await?;
+        let nfs = shares::nfs(&ready_made(world, SHARE, open()).await?)?;
+        let nobody = (65534, 65534);
+        let (root, user) = ((0, 0), (1000, 1000));
+        for (squash, of_root, of_user) in [
+            ("none", root, user),
+            ("root_to_admin", root, user),
+            ("root_to_guest", nobody, user),
+            ("all_to_admin", root, root),
+            ("all_to_guest", nobody, nobody),
+        ] {
+            becomes(world, SHARE, json!({"access": {"nfs": {"squash": squash}}})).await?;
+            let found = owner(&nfs, 0, &format!("{squash}-0")).await?;
+            ensure!(found == of_root, "{squash}: root is {found:?}");
+            let found = owner(&nfs, 1000, &format!("{squash}-1000")).await?;
+            ensure!(found == of_user, "{squash}: user 1000 is {found:?}");
+        }
+        let ids = json!({"anonymousUID": 4000, "anonymousGID": 4001});
+        becomes(world, SHARE, json!({"access": {"nfs": ids}})).await?;
+        let found = owner(&nfs, 1000, "anonymous").await?;
+        ensure!(found == (4000, 4001), "the anonymous user is {found:?}");
+        // Not declared any more: the server's own default.
+        let access = json!({"nfs": {"squash": null, "anonymousUID": null, "anonymousGID": null}});
+        becomes(world, SHARE, json!({ "access": access })).await?;
+        let found = owner(&nfs, 0, "default-0").await?;
+        ensure!(found == nobody, "by default root is {found:?}");
+        let found = owner(&nfs, 1000, "default-1000").await?;
+        ensure!(found == user, "by default user 1000 is {found:?}");
+        stage.shares.quiet().await
+    })
+}
+
+#[test]
+fn a_share_that_becomes_read_only_takes_nothing_more_from_anybody() -> Outcome {
+    scenario("read-only", Pods::Run, async |world| {
+        let _stage = Stage::set(world, json!({})).await?;
+        let found = ready_made(world, SHARE, open()).await?;
+        let (nfs, smb) = (shares::nfs(&found)?.by(ANONYMOUS), shares::smb(&found)?);
+        gets("writing over NFS", async || nfs.write("a", b"a").await).await?;
+        gets("writing over SMB", async || smb.write("b", b"b").await).await?;
+
+        // The server remembers for minutes what an NFSv3 client may do: no waiting here.
+        becomes(world, SHARE, json!({"readOnly": true})).await?;
+        let answer = nfs.write("c", b"c").await?;
+        ensure!(answer == Err(Refusal::Denied), "over NFS: {answer:?}");
+        let answer = smb.write("d", b"d").await?;
+        ensure!(answer == Err(Refusal::Denied), "over SMB: {answer:?}");
+        let text = gets("reading over NFS", async || nfs.read("b").await).await?;
+        ensure!(text == b"b", "{text:?}");
+        let text = gets("reading over SMB", async || smb.read("a").await).await?;
+        ensure!(text == b"a", "{text:?}");
+
+        becomes(world, SHARE, json!({"readOnly": false})).await?;
+        let answer = nfs.write("c", b"c").await?;
+        ensure!(answer == Ok(()), "over NFS: {answer:?}");
+        let answer = smb.write("d", b"d").await?;
+        ensure!(answer == Ok(()), "over SMB: {answer:?}");
+        Ok(())
+    })
+}
+
+/// What somebody may do.
+#[derive(Clone, Copy, Debug)]
+struct May {
+    read: bool,
+    write: bool,
+}
+
+/// Tries both protocols as somebody, right after the share was ready.
+async fn may(nfs: &Nfs, smb: &Smb, file: &str, expected: May) -> Result<()> {
+    let right = |allowed: bool, refusal: Option<Refusal>| match (allowed, refusal) {
+        (true, None) | (false, Some(Refusal::Denied)) => Ok(()),
+        (allowed, refusal) => Err(anyhow::anyhow!("allowed {allowed}, but {refusal:?}")),
+    };
+    let May { read, write } = expected;
+    right(read, nfs.read("shared").await?.err()).context("reading over NFS")?;
+    right(read, smb.read("shared").await?.err()).context("reading over SMB")?;
+    right(write, nfs.write(&format!("{file}-nfs"), b"x").await?.err())
+        .context("writing over NFS")?;
+    right(write, smb.write(&format!("{file}-smb"), b"x").await?.err()).context("writing over SMB")
+}
+
+#[test]
+fn a_user_may_do_what_the_permission_says() -> Outcome {
+    scenario("permission", Pods::Run, async |world| {
+        let stage = Stage::set(world, json!({})).await?;
+        world.secret("ann", json!({"password": PASSWORD})).await?;
+        let users = json!([ann("read-write"), {"name": "admin", "permission": "admin"}]);
+        let spec = json!({"access": {"users": users}});
+        let found = ready_made(world, SHARE, spec).await?;
+        let nfs = shares::nfs(&found)?.by(1000);
+        let smb = shares::smb(&found)?.by("ann", PASSWORD);
+        gets("the first file", async || nfs.write("shared", b"x").await).await?;
+        gets("SMB", async || smb.list().await).await?;
+        for (permission, read, write) in [
+            ("read", true, false),
+            ("read-write", true, true),
+            ("none", false, false),
+            ("admin", true, true),
+        ] {
+            let users = json!([ann(permission), {"name": "admin", "permission": "admin"}]);
+            becomes(world, SHARE, json!({"access": {"users": users}})).await?;
+            let expected = May { read, write };
+            may(&nfs, &smb, permission, expected)
+                .await
+                .context(permission)?;
+        }
+        // Taken out of the list: what everybody may, here nothing. Others keep theirs.
+        let users = json!([{"name": "admin", "permission": "admin"}]);
+        becomes(world, SHARE, json!({"access": {"users": users}})).await?;
+        refused("over NFS", &Refusal::Denied, async || {
+            nfs.read("shared").await
+        })
+        .await?;
+        let answer = nfs.write("removed", b"x").await?;
+        ensure!(answer == Err(Refusal::Denied), "over NFS: {answer:?}");
+        // Her account was kept for this share alone.
+        let answer = smb.read("shared").await?;
+        ensure!(answer == Err(Refusal::NoAccount), "over SMB: {answer:?}");
+        let permissions = stage.admin.get("/shares/films/permissions").await?;
+        ensure!(
+            permissions == json!([{"type": "user", "name": "admin", "level": "admin"}]),
+            "{permissions}"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn a_group_of_the_server_may_do_what_its_permission_says() -> Outcome {
+    scenario("group", Pods::Run, async |world| {
+        let stage = Stage::set(world, json!({})).await?;
+        let admin = &stage.admin;
+        admin
+            .post("/groups", json!({"name": "team", "gid": 3000}))
+            .await?;
+        let bob = json!({"username": "bob", "password": PASSWORD, "role": "user", "uid": 2000, "groups": ["team"]});
+        admin.post("/users", bob).await?;
+        let groups = |permission: &str| json!({"access": {"groups": [{"name": "team", "permission": permission}]}});
+        let found = ready_made(world, SHARE, groups("read-write")).await?;
+        let nfs = shares::nfs(&found)?.by_member(2000, 3000);
+        let smb = shares::smb(&found)?.by("bob", PASSWORD);
+        gets("the first file", async || nfs.write("shared", b"x").await).await?;
+        gets("SMB", async || smb.list().await).await?;
+        for (permission, read, write) in [("read", true, false), ("read-write", true, true)] {
+            becomes(world, SHARE, groups(permission)).await?;
+            let expected = May { read, write };
+            may(&nfs, &smb, permission, expected)
+                .await
+                .context(permission)?;
+        }
+        becomes(world, SHARE, json!({"access": {"groups": null}})).await?;
+        let nothing = May {
+            read: false,
+            write: false,
+        };
+        may(&nfs, &smb, "removed", nothing).await?;
+
+        // A name that the server does not know is said, and nothing else is held up by it.
+        let users = json!([{"name": "nobody-here", "permission": "read"}]);
+        let spec = json!({"spec": {"access": {"users": users, "defaultPermission": "read"}}});
+        shares::change(world, SHARE, spec).await?;
+        let message = shares::fails(world, SHARE, "AccessApplied");
+        let message = message.await?;
+        ensure!(message.contains("nobody-here"), "{message}");
+        gets("everybody reads", async || nfs.read("shared").await).await?;
+        refused("nobody writes", &Refusal::Denied, async || {
+            nfs.write("y", b"y").await
+        })
+        .await
+    })
+}
