@@ -14,7 +14,7 @@ use cluster_tests::world::merge;
 use cluster_tests::{Outcome, Pods, SERVER, World, namespace, scenario};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
@@ -167,9 +167,11 @@ fn nothing_waits_for_a_server_that_goes_too() -> Outcome {
 
 #[test]
 fn a_namespace_with_shares_goes_while_the_controllers_run() -> Outcome {
-    scenario("ns-op", Pods::None, async |operator| {
-        // Accounts and rights in the namespace itself would go with it.
-        let rights = Everywhere::grant(operator).await?;
+    scenario("ns", Pods::None, async |_| {
+        // Accounts and rights in the namespace itself would go with it. What these accounts may not do is
+        // not looked at: a namespace that goes takes no events any more, and says Forbidden.
+        let operator = World::create("ns-op", Pods::None).await?;
+        let rights = Everywhere::grant(&operator).await?;
         let world = World {
             identity: operator.identity.clone(),
             adapters: Arc::clone(&operator.adapters),
@@ -178,6 +180,7 @@ fn a_namespace_with_shares_goes_while_the_controllers_run() -> Outcome {
         };
         let outcome = goes_with_its_shares(&world).await;
         rights.withdraw().await?;
+        operator.remove().await?;
         outcome
     })
 }
@@ -186,9 +189,11 @@ async fn goes_with_its_shares(world: &World) -> Result<()> {
     let _stage = Stage::set(world, json!({})).await?;
     ready_made(world, SHARE, delete_too()).await?;
     ready_made(world, "music", open()).await?;
-    let all = world.api::<DittoFSShare>().list(&Default::default());
-    let all = all.await?.items.into_iter();
+    let all = world.api::<DittoFSShare>();
+    let all = all.list(&ListParams::default()).await?;
     let held: Vec<String> = all
+        .items
+        .into_iter()
         .filter(|share| !share.finalizers().is_empty())
         .map(|share| share.name_any())
         .collect();
