@@ -1,9 +1,10 @@
 //! The pod that serves, read by name when it matters which files it has.
 
 use api_types::conditions::Reason;
-use controller_runtime::rest::{Sessions, Trouble};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
+
+use controller_runtime::rest::{Sessions, Trouble};
 
 use crate::poll::Target;
 
