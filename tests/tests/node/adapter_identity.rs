@@ -3,8 +3,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use api_types::names;
 use api_types::v1alpha1::AdapterKind::Nfs;
@@ -24,9 +22,6 @@ use crate::restart_table::keytab;
 
 const LDAP: &str = "/identity-providers/ldap/config";
 const KERBEROS: &str = "/identity-providers/kerberos/config";
-
-/// Time in which the server connects to a directory that it is asked to try.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits until the server has this value in a provider.
 async fn has(admin: &Admin, provider: &str, field: &str, expected: Value) -> Result<()> {

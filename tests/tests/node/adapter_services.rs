@@ -25,7 +25,7 @@ async fn template(world: &World) -> Result<serde_json::Value> {
     Ok(set.data["spec"]["template"].clone())
 }
 
-async fn gone(world: &World, kind: api_types::v1alpha1::AdapterKind) -> Result<()> {
+pub(crate) async fn gone(world: &World, kind: api_types::v1alpha1::AdapterKind) -> Result<()> {
     within(
         THREE_POLLS,
         "the Service and the policy are gone",

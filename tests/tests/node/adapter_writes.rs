@@ -20,6 +20,7 @@ use kube::api::{DeleteParams, Patch};
 use serde_json::{Value, json};
 
 use crate::adapter_account::{USER, works};
+use crate::adapter_services::gone;
 
 /// More writes than what is done between two crashes takes.
 const MOST: u64 = 20;
@@ -330,6 +331,9 @@ fn adapter_writes_of_two_leaders_end_in_the_same_server() -> Outcome {
             })
         })
         .await?;
+
+        // The Service of what was switched off goes a few looks later.
+        gone(world, Smb).await?;
 
         // They do not undo each other's work for ever.
         for controller in [&servers, &first, &second] {
