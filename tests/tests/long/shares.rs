@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1200);
 #[test]
 fn shares_in_hundreds_cost_six_requests_each_and_then_none_that_change_anything() -> Outcome {
     scenario("fleet", Pods::Run, async |world| {
-        let logging = json!({"logging": {"level": "INFO", "format": "text"}});
+        let logging = json!({"logging": {"level": "INFO", "format": "json"}});
         let _stage = Stage::set(world, logging).await?;
         let began = Instant::now();
         for number in 0..SHARES {

@@ -273,7 +273,7 @@ fn share_accounts_follow_their_secrets() -> Outcome {
 #[test]
 fn shares_outlive_a_restart_and_cost_no_requests_that_change_anything() -> Outcome {
     scenario("restart", Pods::Run, async |world| {
-        let logging = json!({"logging": {"level": "INFO", "format": "text"}});
+        let logging = json!({"logging": {"level": "INFO", "format": "json"}});
         let _stage = Stage::set(world, logging).await?;
         const SHARES: usize = 12;
         let names: Vec<String> = (0..SHARES).map(|number| format!("s{number}")).collect();
