@@ -80,12 +80,7 @@ impl Visit<'_> {
         let wanted = json(&identity::ldap(spec, live.as_ref(), None));
         let before = live.as_ref().map(json).unwrap_or_default();
         let fields = differing(&wanted, &before);
-        let renewed = secret
-            .as_ref()
-            .is_some_and(|version| !ledger.has(LDAP_PASSWORD, version));
-        if secret.is_none() {
-            ledger.note(LDAP_PASSWORD, None);
-        }
+        let renewed = ledger.is_renewed(LDAP_PASSWORD, secret.as_ref());
         if fields.is_empty() && !renewed {
             ledger.stuck.forget(ABOUT);
             return Ok(());
@@ -94,10 +89,7 @@ impl Visit<'_> {
         if !renewed && let Some(said) = ledger.stuck.message(ABOUT, &wanted, &before) {
             return Err(said.to_owned());
         }
-        let password = match (reference, renewed) {
-            (Some(reference), true) => Some(self.password(reference).await?),
-            _ => None,
-        };
+        let password = self.password(reference.filter(|_| renewed)).await?;
         let config = identity::ldap(spec, live.as_ref(), password);
         self.put(ABOUT, &config, wanted, before, ledger).await?;
         if renewed {
@@ -128,12 +120,7 @@ impl Visit<'_> {
         let wanted = json(&identity::kerberos(spec, live.as_ref(), None));
         let before = live.as_ref().map(json).unwrap_or_default();
         let fields = differing(&wanted, &before);
-        let renewed = secret
-            .as_ref()
-            .is_some_and(|version| !ledger.has(MACHINE_PASSWORD, version));
-        if secret.is_none() {
-            ledger.note(MACHINE_PASSWORD, None);
-        }
+        let renewed = ledger.is_renewed(MACHINE_PASSWORD, secret.as_ref());
         // A server that was made with the section uses the keytab without having been told of it.
         if live.as_ref().is_some_and(|live| live.enabled) && !is_in_use {
             let version = self.version(Some(keytab), ledger).await?;
@@ -155,10 +142,7 @@ impl Visit<'_> {
             ledger.note(KERBEROS_IN_USE, version.as_ref());
             return Err("identity.kerberos is about to be sent.".to_owned());
         }
-        let password = match (reference, renewed) {
-            (Some(reference), true) => Some(self.password(reference).await?),
-            _ => None,
-        };
+        let password = self.password(reference.filter(|_| renewed)).await?;
         let config = identity::kerberos(spec, live.as_ref(), password);
         let applied = self.put(ABOUT, &config, wanted, before, ledger).await?;
         if renewed {
@@ -303,11 +287,18 @@ impl Visit<'_> {
         Ok(Some(version))
     }
 
-    async fn password(self, reference: &SecretKeyRef) -> Result<SecretString, String> {
+    /// The password that `reference` names, if it names any.
+    async fn password(
+        self,
+        reference: Option<&SecretKeyRef>,
+    ) -> Result<Option<SecretString>, String> {
+        let Some(reference) = reference else {
+            return Ok(None);
+        };
         let value = secrets::value(self.tools, &self.target.site(), reference).await;
         let value = value.map_err(|trouble| trouble.message)?;
         let text = String::from_utf8(value)
             .map_err(|_| format!("The password in Secret {} is not text.", reference.name))?;
-        Ok(SecretString::from(text))
+        Ok(Some(SecretString::from(text)))
     }
 }

@@ -114,12 +114,21 @@ impl Ledger {
     }
 
     /// Whether `version` of a Secret is what the server has for `what`.
-    pub(super) fn has(&self, what: &str, version: &Version) -> bool {
+    fn has(&self, what: &str, version: &Version) -> bool {
         self.pushed.iter().any(|pushed| {
             pushed.what == what
                 && pushed.secret_uid == version.uid
                 && pushed.resource_version == version.resource_version
         })
+    }
+
+    /// Whether the server must be given `version` of a Secret for `what`; where there is none, none is
+    /// noted any more.
+    pub(super) fn is_renewed(&mut self, what: &str, version: Option<&Version>) -> bool {
+        if version.is_none() {
+            self.note(what, None);
+        }
+        version.is_some_and(|version| !self.has(what, version))
     }
 
     /// Notes that the server has `version` of a Secret for `what`; `None`: that it has none of ours.

@@ -251,12 +251,11 @@ impl Applier {
         let target = Target::in_json::<K>(&desired)?;
         strip(&mut desired, part);
         let mut corrected = None;
-        let mut identity = None;
         if let Some(found) = live {
             if self.memo.holds(found.meta(), part, &desired) {
                 return Ok(Applied::Unchanged(Arc::new(found.clone())));
             }
-            let mut live_json = to_json(found)?;
+            let live_json = to_json(found)?;
             let Some(difference) = difference(&desired, &live_json, self.manager, part) else {
                 self.memo.record(found.meta(), part, &desired);
                 return Ok(Applied::Unchanged(Arc::new(found.clone())));
@@ -267,23 +266,21 @@ impl Applier {
                 exact::correction(&target.kind, &desired, &live_json, self.manager),
             ) {
                 let object = self.correct(watched, &target, patch, found).await?;
-                live_json = to_json(object.as_ref())?;
+                let now = to_json(object.as_ref())?;
                 // The rest may differ too: whoever looks next finds all of it done.
-                if super::difference(&desired, &live_json, self.manager, part).is_none() {
+                if super::difference(&desired, &now, self.manager, part).is_none() {
                     return Ok(Applied::Changed(object));
                 }
                 corrected = Some(object);
             }
-            identity = live_json["metadata"].as_object_mut().map(std::mem::take);
         }
         let live = corrected.as_deref().or(live);
         let mut body = desired.clone();
         body["apiVersion"] = K::api_version(&()).into();
         body["kind"] = K::kind(&()).into();
-        for field in ["uid", "resourceVersion"] {
-            if let Some(value) = identity.as_mut().and_then(|meta| meta.remove(field)) {
-                body["metadata"][field] = value;
-            }
+        if let Some(live) = live {
+            body["metadata"]["uid"] = json!(live.meta().uid);
+            body["metadata"]["resourceVersion"] = json!(live.meta().resource_version);
         }
         let api = self.api::<K>(&target);
         let mut parameters = PatchParams::apply(self.manager).force();
