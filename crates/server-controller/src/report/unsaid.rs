@@ -1,11 +1,12 @@
 //! Small news is gathered for a moment, so that what happens together is said in one write: the
-//! claims and the pod of a new server appear one after the other within milliseconds.
+//! children, the claims and the pod of a new server appear one after the other within milliseconds.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use api_types::DittoServer;
+use api_types::conditions::ConditionType;
 use api_types::v1alpha1::{DittoServerStatus, Retention};
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
@@ -61,15 +62,19 @@ enum News {
 }
 
 fn news(server: &DittoServer, after: &DittoServerStatus) -> News {
-    let Some(before) = &server.status else {
-        return News::Big;
+    // A deletion removes only the claims that the status knows.
+    let claims_matter = server.spec.storage.retention_policy.when_deleted == Retention::Delete;
+    let Some(before) = server.status.as_ref().filter(|before| is_told(before)) else {
+        return if claims_matter || !is_good_start(after) {
+            News::Big
+        } else {
+            News::Small
+        };
     };
     let turned = after.conditions.iter().any(|now| {
         let was = before.conditions.iter().find(|was| was.type_ == now.type_);
         was.is_none_or(|was| was.status != now.status)
     });
-    // A deletion removes only the claims that the status knows.
-    let claims_matter = server.spec.storage.retention_policy.when_deleted == Retention::Delete;
     if turned
         || before.observed_generation != after.observed_generation
         || before.phase != after.phase
@@ -83,6 +88,29 @@ fn news(server: &DittoServer, after: &DittoServerStatus) -> News {
     } else {
         News::Small
     }
+}
+
+/// Whether this controller has written a status before: another one may have come first.
+fn is_told(before: &DittoServerStatus) -> bool {
+    let mut own = ConditionType::OF_SERVER_CONTROLLER.iter();
+    own.any(|own| {
+        let mut conditions = before.conditions.iter();
+        conditions.any(|condition| condition.type_ == own.as_str())
+    })
+}
+
+/// Whether the first status of a server says only what everybody expects: that it is being made.
+fn is_good_start(after: &DittoServerStatus) -> bool {
+    let is = |kind: ConditionType, status: &str| {
+        let mut conditions = after.conditions.iter();
+        conditions.any(|condition| condition.type_ == kind.as_str() && condition.status == status)
+    };
+    is(ConditionType::ConfigReady, "True")
+        && is(ConditionType::DatabaseReady, "True")
+        && is(ConditionType::Progressing, "True")
+        && is(ConditionType::Degraded, "False")
+        // Which cluster of a provider holds the data is known from the status only.
+        && after.database.as_ref().is_none_or(|database| database.cluster_uid.is_none())
 }
 
 /// The part of a status that this controller writes, with its conditions in the order of `after`.
@@ -150,12 +178,27 @@ mod tests {
         let server = &world.server;
         assert_eq!(news(server, &small), News::Small);
         let fresh = DittoServer::new("files", server.spec.clone());
-        assert_eq!(news(&fresh, &small), News::Big, "the first status");
+        assert_eq!(news(&fresh, &small), News::Small, "it is being made");
+        let missing = json!({"identity": {"jwt": {"secretRef": {"name": "mine", "key": "k"}}}});
+        let missing = reported(&provisioned(missing));
+        assert_eq!(news(&fresh, &missing), News::Big, "something is missing");
         let available = reported(&with_pod(world.clone(), serving()));
         assert_eq!(news(server, &available), News::Big, "a condition turns");
         let mut answered = small.clone();
         answered.observed_generation = Some(7);
         assert_eq!(news(server, &answered), News::Big, "an answer to a change");
+    }
+
+    #[test]
+    fn a_status_of_others_that_came_first_is_not_taken_for_our_own() {
+        let (world, after) = world(json!({}));
+        let mut server = DittoServer::clone(&world.server);
+        let status = server.status.as_mut().unwrap();
+        let ours = ConditionType::OF_SERVER_CONTROLLER;
+        status
+            .conditions
+            .retain(|condition| ours.iter().all(|own| own.as_str() != condition.type_));
+        assert_eq!(news(&server, &after), News::Small);
     }
 
     #[test]
@@ -165,9 +208,11 @@ mod tests {
             let (world, mut after) = world(json!({"storage": policy}));
             let claims = reported(&with_pod(world.clone(), json!({}))).storage;
             after.storage = claims;
-            news(&world.server, &after)
+            let mut fresh = DittoServer::clone(&world.server);
+            fresh.status = None;
+            [news(&world.server, &after), news(&fresh, &after)]
         };
-        assert_eq!(news_of_a_claim("Retain"), News::Small);
-        assert_eq!(news_of_a_claim("Delete"), News::Big);
+        assert_eq!(news_of_a_claim("Retain"), [News::Small; 2]);
+        assert_eq!(news_of_a_claim("Delete"), [News::Big; 2]);
     }
 }

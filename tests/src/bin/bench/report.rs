@@ -197,7 +197,7 @@ impl Report {
             let reached = if *writes == 0 { "yes" } else { "**no**" };
             // Nobody counts where nobody listens.
             let polls = match polls {
-                0 => String::new(),
+                0 => "not counted".to_owned(),
                 polls => polls.to_string(),
             };
             writeln!(
