@@ -19,6 +19,7 @@ pub mod faults;
 #[cfg(test)]
 mod guards;
 pub mod identity;
+pub mod kernel_nfs;
 pub mod kubectl;
 pub mod listeners;
 pub mod logs;

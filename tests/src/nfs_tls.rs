@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
+
+use crate::certificates::Certificate;
 
 /// Longest wait for one answer.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -60,14 +62,33 @@ pub async fn plain(address: SocketAddr) -> Result<()> {
 /// # Errors
 /// When the server does not answer, has no TLS, or another certificate.
 pub async fn secured(address: SocketAddr, name: &str, authority: &str) -> Result<Vec<u8>> {
+    secured_as(address, name, authority, None).await
+}
+
+/// As [`secured`], as a client with a certificate of its own.
+///
+/// # Errors
+/// Also when the server does not take that.
+pub async fn secured_as(
+    address: SocketAddr,
+    name: &str,
+    authority: &str,
+    own: Option<&Certificate>,
+) -> Result<Vec<u8>> {
     let name = ServerName::try_from(name.to_owned())?;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.as_bytes())?)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match own {
+        Some(Certificate { pem, key }) => config.with_client_auth_cert(
+            vec![CertificateDer::from_pem_slice(pem.as_bytes())?],
+            PrivateKeyDer::from_pem_slice(key.as_bytes())?,
+        )?,
+        None => config.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"sunrpc".to_vec()];
     let asked = tokio::task::spawn_blocking(move || {
         let mut connection = connect(address)?;

@@ -174,6 +174,9 @@ fn significant(server: &DittoServer) -> u64 {
         for pushed in status.pushed.iter().flatten() {
             pushed.what.hash(&mut hasher);
         }
+        for note in status.awaiting_restart.iter().flatten() {
+            (&note.what, &note.settings).hash(&mut hasher);
+        }
     }
     hasher.finish()
 }

@@ -321,6 +321,8 @@ reasons! {
     NFSv3Only,
     /// A user, group or netgroup of the spec does not exist in the server.
     GranteeMissing,
+    /// Another share of the namespace keeps the account, and describes it otherwise.
+    AccountDiffers,
     /// The server does not take something of what the spec declares.
     AccessRefused,
     /// The share is being removed from the server.

@@ -83,10 +83,11 @@ impl RestartSpec {
         }));
         let nfs = adapters.as_ref().and_then(|all| all.nfs.as_ref());
         if let Some(tls) = nfs.and_then(|nfs| nfs.tls.as_ref()) {
-            // The mode is a setting of the adapter.
+            // The mode and the authorities of clients are settings of the adapter.
             let NfsTls {
                 secret_name,
                 mode: _,
+                client_ca_key: _,
             } = tls;
             value["nfsCertificate"] = json!(secret_name);
         }

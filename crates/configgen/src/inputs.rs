@@ -227,7 +227,9 @@ pub fn inputs(server: &str, spec: &DittoServerSpec, source: Option<&Source>) -> 
     }
     let nfs = spec.adapters.as_ref().and_then(|all| all.nfs.as_ref());
     if let Some(tls) = nfs.and_then(|nfs| nfs.tls.as_ref()) {
-        inputs.extend(["tls.crt", "tls.key"].map(|key| {
+        let of_clients = tls.client_ca_key.as_ref().map(|key| key.0.as_str());
+        let keys = ["tls.crt", "tls.key"].into_iter().chain(of_clients);
+        inputs.extend(keys.map(|key| {
             Input::new(
                 InputKind::NfsCertificate,
                 SecretKeyRef::new(tls.secret_name.0.as_str(), key),

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,11 @@ use api_types::{DittoFSShare, DittoServer, annotations, names};
 use async_trait::async_trait;
 use controller_runtime::report::{ReportError, Reporter};
 use controller_runtime::rest::{OwnAccount, RestSettings, Sessions};
-use controller_runtime::{Applier, Context, Events, Finalizer, Outcome, Reconcile};
+use controller_runtime::{
+    Applier, Context, Events, Finalizer, Outcome, Primary, Reconcile, Watched,
+};
+use futures::StreamExt;
+use futures::future::{Either, select};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::events::EventType;
@@ -21,14 +26,14 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Resource, ResourceExt};
 use tokio::time::Instant;
 
-use crate::MANAGER;
 use crate::observe::{self, Observed};
 use crate::report::ANNOUNCED;
 use crate::server::{Key, Servers, Target, View};
 use crate::status::{self, Visit};
 use crate::validate::{self, says_yes};
-use crate::watches::Watches;
+use crate::watches::{Changed, Watches};
 use crate::wish::Obstacle;
+use crate::{MANAGER, MANAGERS};
 
 /// The finalizer of shares that are removed from their server at deletion.
 pub const FINALIZER: &str = "dittofs.dittofs.com/share";
@@ -66,8 +71,10 @@ const CONSENT_CHECK: Duration = Duration::from_secs(60);
 /// When the run loop ends for another reason.
 pub async fn run(context: Context, rest: RestSettings, interval: Duration) -> anyhow::Result<()> {
     let sessions = Sessions::new(&context, rest, MANAGER, ACCOUNT);
-    let (servers, news) = Servers::new(sessions, interval);
-    let (watches, primary, mut triggers) = Watches::start(&context, &servers);
+    let primary = Primary::new(&context, MANAGERS);
+    let (servers, news) = Servers::new(sessions, primary.store(), context.events(), interval);
+    let (watches, mut triggers, changed) = Watches::start(&context, primary.store(), &servers);
+    let policies = keep_policies(watches.servers.clone(), servers.clone(), changed);
     triggers.push(news);
     let controller = Arc::new(ShareController {
         client: context.client.clone(),
@@ -79,15 +86,28 @@ pub async fn run(context: Context, rest: RestSettings, interval: Duration) -> an
         usage_written: Mutex::default(),
     });
     let options = context.run_options();
-    controller_runtime::run(
+    let run = controller_runtime::run(
         controller,
         primary,
         triggers,
         options,
         context.shutdown.triggered(),
-    )
-    .await?;
+    );
+    // The watches feed the other one, which has no end of its own.
+    match select(pin!(run), pin!(policies)).await {
+        Either::Left((ended, _)) => ended?,
+        Either::Right(((), run)) => run.await?,
+    }
     Ok(())
+}
+
+/// Follows the servers whose spec declares snapshot policies, whether they have shares or not.
+async fn keep_policies(known: Watched<DittoServer>, servers: Servers, mut changed: Changed) {
+    while let Some((namespace, name)) = changed.next().await {
+        let server = known.cached(&namespace, &name);
+        let target = server.and_then(|server| validate::target(&server).ok());
+        servers.keep_policies(&ObjectRef::new(&name).within(&namespace), target);
+    }
 }
 
 struct ShareController {

@@ -257,24 +257,45 @@ fn rules(policy: &ShareSnapshotPolicy) -> Result<PolicyRules, Unusable> {
         name_prefix,
         enabled,
     } = policy;
+    let ttl = ttl.as_ref().map(|ttl| ("snapshotPolicy.ttl", &*ttl.0));
+    let times = rules_of("snapshotPolicy.interval", interval, ttl)?;
+    Ok(PolicyRules {
+        keep_last: keep_last.unwrap_or(0),
+        enabled: *enabled,
+        name_prefix: name_prefix.clone().unwrap_or_default(),
+        ..times
+    })
+}
+
+/// A policy with this interval, and with this age at which a snapshot goes, as the field `field` and the named one
+/// have it. The server keeps an age of 0 as none.
+pub(crate) fn rules_of(
+    field: &'static str,
+    interval: &str,
+    ttl: Option<(&'static str, &str)>,
+) -> Result<PolicyRules, Unusable> {
     // The server shows the words as these durations.
-    let text = match interval.as_str() {
+    let text = match interval {
         "@hourly" => "1h",
         "@daily" => "24h",
         "@weekly" => "168h",
         other => other,
     };
-    let field = "snapshotPolicy.interval";
-    let interval = duration(field, Some(text))?.ok_or_else(|| Unusable {
+    let interval = duration(field, Some(text))?.filter(|interval| !interval.0.is_zero());
+    let interval = interval.ok_or_else(|| Unusable {
         field,
         value: text.to_owned(),
     })?;
+    let ttl = match ttl {
+        Some((field, ttl)) => duration(field, Some(ttl))?.filter(|ttl| !ttl.0.is_zero()),
+        None => None,
+    };
     Ok(PolicyRules {
         interval,
-        keep_last: keep_last.unwrap_or(0),
-        ttl: duration("snapshotPolicy.ttl", ttl.as_ref().map(|ttl| &*ttl.0))?,
-        enabled: *enabled,
-        name_prefix: name_prefix.clone().unwrap_or_default(),
+        keep_last: 0,
+        ttl,
+        enabled: true,
+        name_prefix: String::new(),
     })
 }
 

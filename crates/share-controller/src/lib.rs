@@ -4,7 +4,8 @@
 //! server's task ([`server`]) has it be so, [`status`] and [`report`] tell of it. What a task does is decided
 //! without I/O: what a DittoFSShare declares ([`declared`]), which stores it has ([`stores`]), how shares in
 //! the server are known to be ours ([`marker`]), where the server differs ([`drift`]), and which request comes
-//! next ([`plan`]); [`carry_out`] sends it.
+//! next ([`plan`]); [`carry_out`] sends it. The snapshot policies that a DittoServer declares are kept by the same task
+//! ([`policies`]).
 
 pub mod carry_out;
 pub mod controller;
@@ -13,6 +14,7 @@ pub mod drift;
 pub mod marker;
 pub mod observe;
 pub mod plan;
+pub mod policies;
 pub mod rbac;
 pub mod report;
 pub mod server;

@@ -4,7 +4,7 @@
 //! ends in between leaves nothing behind that nobody knows. Share names hold no slash, which the keys of the
 //! store cannot have.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,12 +48,19 @@ pub struct Marker {
     /// Users whose account was made.
     #[serde(default)]
     pub accounts: BTreeSet<String>,
+    /// The Secret and the key, as `name/key`, that the spec names for the password of each account that it asks for,
+    /// whether the account was made for this share or is kept by another of the namespace.
+    #[serde(default)]
+    pub passwords: BTreeMap<String, String>,
     /// Whether a netgroup was made.
     #[serde(default)]
     pub netgroup: bool,
     /// Whether a snapshot policy was set.
     #[serde(default)]
     pub policy: bool,
+    /// UIDs of the claims that the share was made on, by their names.
+    #[serde(default)]
+    pub claims: BTreeMap<String, String>,
 }
 
 /// Kind of a store that is made for a share.
@@ -74,7 +81,7 @@ pub enum Ownership {
     /// There is no marker: whatever is there was made by somebody else.
     None,
     /// The marker is the object's own, or that of an earlier one of the same namespace and name.
-    Ours(Marker),
+    Ours(Box<Marker>),
     /// The marker is another object's.
     Other {
         /// Namespace and name of that object, as `namespace/name`.
@@ -94,7 +101,7 @@ impl Marker {
         match serde_json::from_str::<Marker>(value) {
             Err(_) => Ownership::Unreadable,
             Ok(marker) if marker.namespace == namespace && marker.name == name => {
-                Ownership::Ours(marker)
+                Ownership::Ours(Box::new(marker))
             }
             Ok(marker) => Ownership::Other {
                 owner: format!("{}/{}", marker.namespace, marker.name),
@@ -104,7 +111,7 @@ impl Marker {
 
     /// The value to store.
     pub fn write(&self) -> String {
-        // Strings, booleans and sets of strings only.
+        // Strings, booleans, and sets and maps of strings only.
         serde_json::to_string(self).expect("a marker serializes")
     }
 
@@ -127,10 +134,17 @@ impl Marker {
             users,
             groups,
             accounts,
+            passwords,
             netgroup,
             policy,
+            claims,
         } = other;
         let union = |one: &BTreeSet<String>, other: &BTreeSet<String>| one | other;
+        let newer = |one: &BTreeMap<String, String>, other: &BTreeMap<String, String>| {
+            let mut both = one.clone();
+            both.extend(other.clone());
+            both
+        };
         Marker {
             namespace: namespace.clone(),
             name: name.clone(),
@@ -140,8 +154,10 @@ impl Marker {
             users: union(&self.users, users),
             groups: union(&self.groups, groups),
             accounts: union(&self.accounts, accounts),
+            passwords: newer(&self.passwords, passwords),
             netgroup: self.netgroup || *netgroup,
             policy: self.policy || *policy,
+            claims: newer(&self.claims, claims),
         }
     }
 }
@@ -167,7 +183,7 @@ mod tests {
         let value = marker().write();
         assert_eq!(
             Marker::read(&value, "media", "films"),
-            Ownership::Ours(marker())
+            Ownership::Ours(Box::new(marker()))
         );
     }
 

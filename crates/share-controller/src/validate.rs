@@ -65,6 +65,12 @@ pub fn gate(observed: &Observed) -> Result<Target, Obstacle> {
             ));
         }
     }
+    target(server)
+}
+
+/// The server, if it can be asked, or why it cannot.
+pub fn target(server: &DittoServer) -> Result<Target, Obstacle> {
+    let name = server.name_any();
     if server.metadata.deletion_timestamp.is_some() {
         return Err(Obstacle::new(
             Reason::ServerDeleting,
@@ -82,6 +88,10 @@ pub fn gate(observed: &Observed) -> Result<Target, Obstacle> {
             api,
             available_since: available.last_transition_time.0.to_string(),
             spec: Box::new(server.spec.clone()),
+            paused: server
+                .annotations()
+                .get(annotations::PAUSED)
+                .is_some_and(|value| value == "true"),
         }),
         _ if server.spec.replicas == 0 => Err(Obstacle::new(
             Reason::ServerNotAvailable,
@@ -177,7 +187,7 @@ fn fingerprint(wish: &Wish) -> u64 {
     let obstacle = |obstacle: &Obstacle| (obstacle.reason, obstacle.message.clone());
     stores.as_ref().err().map(obstacle).hash(&mut hasher);
     for account in accounts {
-        account.name.hash(&mut hasher);
+        (&account.name, &account.source).hash(&mut hasher);
         let version = account.password.as_ref().map(|(_, version)| version);
         version.map_err(obstacle).hash(&mut hasher);
     }
@@ -339,6 +349,7 @@ fn account(observed: &Observed, user: &UserAccess) -> Option<Account> {
         name: name.clone(),
         uid: *uid,
         gid: *gid,
+        source: format!("{}/{}", reference.name, reference.key),
         password: password(observed, reference),
     })
 }

@@ -2,17 +2,20 @@
 
 use api_types::{DittoFSShare, DittoServer};
 use controller_runtime::{
-    Context, HeldSecret, Primaries, Primary, References, Remembered, Target, Triggers,
-    WatchOptions, Watched, reference_triggers,
+    Context, HeldSecret, Primaries, References, Remembered, Target, Triggers, WatchOptions,
+    Watched, reference_triggers,
 };
 use futures::StreamExt;
+use futures::channel::mpsc;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::MANAGERS;
 use crate::server::Servers;
+
+/// Namespaces and names of the servers that changed.
+pub type Changed = mpsc::UnboundedReceiver<(String, String)>;
 
 /// The stores of everything that the controller reads.
 #[derive(Clone, Debug)]
@@ -32,13 +35,19 @@ impl Watches {
     /// changes has the session with the server of its share opened anew: it may be the one that opens it.
     pub fn start(
         context: &Context,
+        shares: Primaries<DittoFSShare>,
         sessions: &Servers,
-    ) -> (Self, Primary<DittoFSShare>, Vec<Triggers<DittoFSShare>>) {
-        let primary = Primary::new(context, MANAGERS);
+    ) -> (Self, Vec<Triggers<DittoFSShare>>, Changed) {
         let references = References::new();
         let secrets = Remembered::new();
         let index = references.clone();
+        let (tell, changed) = mpsc::unbounded();
         let (servers, server) = Watched::start(context, WatchOptions::all(), move |meta| {
+            // Nobody listens any more when the controller ends.
+            let _ = tell.unbounded_send((
+                meta.namespace.clone().unwrap_or_default(),
+                meta.name.clone().unwrap_or_default(),
+            ));
             named(&index, meta)
         });
         let sessions = sessions.clone();
@@ -51,12 +60,12 @@ impl Watches {
         .inspect(move |share| sessions.poke(share))
         .boxed();
         let watches = Watches {
-            shares: primary.store(),
+            shares,
             servers,
             references,
             secrets,
         };
-        (watches, primary, vec![server, secret])
+        (watches, vec![server, secret], changed)
     }
 
     /// Forgets what was read of Secrets to which no share refers any more.

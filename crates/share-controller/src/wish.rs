@@ -70,6 +70,8 @@ pub struct Account {
     pub uid: Option<u32>,
     /// Numeric ID of the group.
     pub gid: Option<u32>,
+    /// The Secret and the key in it that the spec names for the password, as `name/key`.
+    pub source: String,
     /// The password and the version of its Secret, or why it is not known.
     pub password: Result<(SecretString, Version), Obstacle>,
 }
@@ -126,8 +128,16 @@ impl Wish {
 
     /// Name for people of an account that is kept for the share; by it such an account is known.
     pub fn display_name(&self) -> String {
-        format!("kept by DittoFSShare {}", self.owner())
+        format!("{KEPT_BY}{}", self.owner())
     }
+}
+
+/// How [`Wish::display_name`] begins.
+const KEPT_BY: &str = "kept by DittoFSShare ";
+
+/// Namespace and name of the DittoFSShare that keeps, or kept, an account with this name for people.
+pub fn keeper(display_name: &str) -> Option<(&str, &str)> {
+    display_name.strip_prefix(KEPT_BY)?.split_once('/')
 }
 
 /// From the status and to it.

@@ -20,6 +20,9 @@ use tokio::time::Instant;
 /// The schema's least, the jitter of a tenth, and a busy machine.
 const LATEST: Duration = Duration::from_secs(10 + 1 + 4);
 
+/// Far less than those that hang would take one after the other, far more than a busy machine needs.
+const BEHIND_OTHERS: Duration = Duration::from_secs(30);
+
 /// A server that serves at `listener`, as its server-controller would say it.
 async fn make(world: &World, name: &str, listener: &Listener) -> Result<()> {
     let server = world
@@ -108,7 +111,7 @@ fn adapter_polls_of_a_fleet_are_on_time_although_some_servers_hang() -> Outcome 
         make(world, "new", &listener).await?;
         has_services(world, "new").await?;
         let took = began.elapsed();
-        ensure!(took < Duration::from_secs(5), "its Services took {took:?}");
+        ensure!(took < BEHIND_OTHERS, "its Services took {took:?}");
         ensure!(
             adapters.failures() == 0,
             "{} visits failed",

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, Result, ensure};
 use api_types::DittoFSShare;
 use cluster_tests::shares::{self, Stage};
 use cluster_tests::wait::within;
@@ -16,11 +16,21 @@ const SHARES: usize = 500;
 /// Time for all of them to become ready.
 const PATIENCE: Duration = Duration::from_secs(1200);
 
+/// Resident memory of this process, in which the controllers run, in MiB; of use when no other test runs beside it.
+fn resident() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.context("no VmRSS")?.parse::<u64>()? / 1024)
+}
+
 #[test]
 fn shares_in_hundreds_cost_six_requests_each_and_then_none_that_change_anything() -> Outcome {
     scenario("fleet", Pods::Run, async |world| {
         let logging = json!({"logging": {"level": "INFO", "format": "json"}});
         let _stage = Stage::set(world, logging).await?;
+        let before = resident()?;
         let began = Instant::now();
         for number in 0..SHARES {
             let spec =
@@ -46,6 +56,10 @@ fn shares_in_hundreds_cost_six_requests_each_and_then_none_that_change_anything(
         })
         .await?;
         let ready = began.elapsed();
+        println!(
+            "memory of the test's process: {before} MiB before, {} MiB with all shares",
+            resident()?
+        );
         let log = request_log::answered(world).await?;
         let about = log.iter().filter(|request| request.is_about_shares());
         let (writes, reads): (Vec<_>, Vec<_>) = about.partition(|request| request.is_write());

@@ -2,7 +2,9 @@
 
 mod adapter_account;
 mod adapter_addresses;
+mod adapter_crash;
 mod adapter_faults;
+mod adapter_frozen;
 mod adapter_identity;
 mod adapter_secrets;
 mod adapter_services;

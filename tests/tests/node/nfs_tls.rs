@@ -154,6 +154,59 @@ fn nfs_over_tls_is_served_renewed_and_taken_back_under_one_address() -> Outcome 
 }
 
 #[test]
+fn nfs_over_tls_asks_clients_for_a_certificate_once_authorities_are_named() -> Outcome {
+    scenario("nfs-mutual", Pods::Run, async |world| {
+        let authority = Authority::new("servers")?;
+        let clients = Authority::new("clients")?;
+        let mut values = authority.secret(&[HOST])?;
+        values["clients.crt"] = clients.pem.clone().into();
+        world.secret("cert", values).await?;
+        let (_servers, _adapters, _admin) = served(world, declared("cert", "Require")).await?;
+        in_use(world, Some("cert")).await?;
+        secured(world, &authority).await?;
+        let pods = PodLog::watch(world);
+        let front = front(world).await?;
+        let own = clients.issue(&["client.example.org"])?;
+        let stranger = authority.issue(&["client.example.org"])?;
+        let ask = async |own| nfs_tls::secured_as(front, HOST, &authority.pem, own).await;
+
+        let key =
+            |key: Value| json!({"spec": {"adapters": {"nfs": {"tls": {"clientCAKey": key}}}}});
+        // A key that is not there is told, and nothing is sent.
+        world.change(key("nothing".into())).await?;
+        world
+            .condition("AdaptersReady", "False", "SettingsNotApplied")
+            .await?;
+        secured(world, &authority).await?;
+        world.change(key("clients.crt".into())).await?;
+        until("clients without a certificate are refused", async || {
+            Ok(match ask(None).await {
+                Ok(_) => Err("served".to_owned()),
+                Err(_) => Ok(()),
+            })
+        })
+        .await?;
+        until("clients with a certificate are served", async || {
+            Ok(ask(Some(&own)).await.map_err(|error| format!("{error:#}")))
+        })
+        .await?;
+        world.condition("Ready", "True", "AllReady").await?;
+        ensure!(ask(None).await.is_err(), "served without a certificate");
+        ensure!(
+            ask(Some(&stranger)).await.is_err(),
+            "served with another certificate"
+        );
+        ensure!(ask(Some(&own)).await.is_ok(), "not served any more");
+
+        world.change(key(Value::Null)).await?;
+        secured(world, &authority).await?;
+        world.condition("Ready", "True", "AllReady").await?;
+        ensure!(pods.count(SERVER) == 1, "{} pods", pods.count(SERVER));
+        Ok(())
+    })
+}
+
+#[test]
 fn nfs_over_tls_without_its_secret_never_keeps_the_server_from_its_start() -> Outcome {
     scenario("nfs-no-cert", Pods::Run, async |world| {
         let (_servers, _adapters, admin) = served(world, json!({})).await?;

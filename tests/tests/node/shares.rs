@@ -11,6 +11,7 @@ mod many;
 mod mounts;
 mod netgroups;
 mod ownership;
+mod policies;
 mod stores;
 mod withdrawn;
 

@@ -1,7 +1,8 @@
 //! Settings that the server has stored and takes at a later start of an adapter, or of itself.
 //!
 //! No answer of the server tells what it runs with. So what was stored is noted with the time, and is
-//! in force once what takes it has been started later. The status keeps the notes over our own restarts.
+//! in force once what takes it has been started later. The status keeps the notes over our own restarts: it has
+//! them before anything is sent, so that a process that ends right after it leaves a note, too.
 
 use std::time::Duration;
 
@@ -85,6 +86,14 @@ impl Awaited {
         note.since = since.to_string();
         self.0.push(note);
         self.0.sort_by(|one, other| one.what.cmp(&other.what));
+    }
+
+    /// Whether it is noted of each of `settings`.
+    pub(super) fn has(&self, starts: Starts, settings: &[String]) -> bool {
+        let note = self.0.iter().find(|note| note.what == starts.text());
+        settings
+            .iter()
+            .all(|setting| note.is_some_and(|note| note.settings.contains(setting)))
     }
 
     /// Keeps of the notes of `starts` those whose setting is still declared.

@@ -110,6 +110,7 @@ impl Session {
         let ledger = self
             .ledger
             .get_or_insert_with(|| tuning::Ledger::of(target));
+        ledger.told = awaited::Awaited::of(&target.awaited);
         let declared = target.spec.adapters.as_ref();
         let nfs = declared.and_then(|declared| declared.nfs.as_ref());
         let tuned = declared.filter(|declared| declared::is_anything(declared));

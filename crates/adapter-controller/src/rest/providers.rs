@@ -144,11 +144,19 @@ impl Visit<'_> {
         }
         let password = self.password(reference.filter(|_| renewed)).await?;
         let config = identity::kerberos(spec, live.as_ref(), password);
-        let applied = self.put(ABOUT, &config, wanted, before, ledger).await?;
+        self.await_restart(ABOUT, &fields, ledger).await?;
+        let put = self
+            .put(ABOUT, &config, wanted.clone(), before.clone(), ledger)
+            .await;
+        if put.is_err() && ledger.stuck.message(ABOUT, &wanted, &before).is_some() {
+            // What it did not take is not awaited either.
+            forget(&fields, ledger);
+        }
+        let applied = put?;
         if renewed {
             ledger.note(MACHINE_PASSWORD, secret.as_ref());
         }
-        self.await_restart(applied, &fields, ledger).await;
+        self.was_sent(applied, &fields, ledger).await;
         Ok(())
     }
 
@@ -170,9 +178,10 @@ impl Visit<'_> {
                 ..live.clone()
             };
             let (wanted, before) = (json(&off), json(&live));
-            let applied = self.put(about, &off, wanted, before, ledger).await?;
             let fields = ["enabled".to_owned()];
-            self.await_restart(applied, &fields, ledger).await;
+            self.await_restart(about, &fields, ledger).await?;
+            let applied = self.put(about, &off, wanted, before, ledger).await?;
+            self.was_sent(applied, &fields, ledger).await;
         }
         ledger.note(KERBEROS_IN_USE, None);
         ledger.note(MACHINE_PASSWORD, None);
@@ -231,17 +240,33 @@ impl Visit<'_> {
         Err(refused)
     }
 
-    /// Notes what the server takes at its next start.
-    async fn await_restart(self, applied: Applied, fields: &[String], ledger: &mut Ledger) {
-        // The credentials of the machine account are taken at once.
-        let fields = fields.iter().filter(|field| *field != "machine_account");
-        let fields: Vec<_> = fields
-            .map(|field| format!("identity.kerberos.{field}"))
-            .collect();
-        if applied == Applied::AtRestart && !fields.is_empty() {
-            let now = self.client.server().health().await;
-            let now = now.map_or_else(|_| jiff::Timestamp::now(), |server| server.timestamp);
-            ledger.awaited.note(Starts::Server, &fields, now);
+    /// Notes what the server takes at its next start, before it is sent; an error while the status does not have the
+    /// note.
+    async fn await_restart(
+        self,
+        about: &str,
+        fields: &[String],
+        ledger: &mut Ledger,
+    ) -> Result<(), String> {
+        let fields = at_restart(fields);
+        if ledger
+            .await_start(self.client, Starts::Server, &fields)
+            .await
+        {
+            return Ok(());
+        }
+        Err(format!("{about} is about to be sent."))
+    }
+
+    /// What the server has taken at once is awaited no longer; of the rest the time counts from now on.
+    async fn was_sent(self, applied: Applied, fields: &[String], ledger: &mut Ledger) {
+        if applied == Applied::AtRestart {
+            let fields = at_restart(fields);
+            ledger
+                .await_start(self.client, Starts::Server, &fields)
+                .await;
+        } else {
+            forget(fields, ledger);
         }
     }
 
@@ -301,4 +326,20 @@ impl Visit<'_> {
             .map_err(|_| format!("The password in Secret {} is not text.", reference.name))?;
         Ok(Some(SecretString::from(text)))
     }
+}
+
+/// Awaits no restart for fields of Kerberos any more.
+fn forget(fields: &[String], ledger: &mut Ledger) {
+    let fields = at_restart(fields);
+    let is_left = |noted: &str| !fields.iter().any(|field| field == noted);
+    ledger.awaited.retain(Starts::Server, is_left);
+}
+
+/// Of fields of Kerberos those that the server takes at its next start, by their paths in the spec. The credentials of
+/// the machine account are taken at once.
+fn at_restart(fields: &[String]) -> Vec<String> {
+    let fields = fields.iter().filter(|field| *field != "machine_account");
+    fields
+        .map(|field| format!("identity.kerberos.{field}"))
+        .collect()
 }

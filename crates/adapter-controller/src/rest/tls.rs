@@ -22,6 +22,10 @@ use crate::poll::Target;
 /// switched off, and not on again before its end, is not taken for one that a person has switched off.
 const RESTARTING: &str = "dittofs_operator_restarting";
 
+/// Keys of the Secret.
+const CERTIFICATE: &str = "tls.crt";
+const KEY: &str = "tls.key";
+
 /// Time between two starts of an adapter that does not serve with its certificate.
 const REPAIR: Duration = Duration::from_secs(60);
 
@@ -59,15 +63,29 @@ pub(super) fn is_restarting(adapter: &Adapter) -> bool {
 }
 
 /// The configuration with which the adapter uses the files.
-fn section(mode: &str) -> Value {
+fn section(wanted: &NfsTls) -> Value {
+    let NfsTls {
+        secret_name: _,
+        mode,
+        client_ca_key,
+    } = wanted;
     let folder = paths::NFS_TLS;
-    json!({"cert_file": format!("{folder}/tls.crt"), "key_file": format!("{folder}/tls.key"), "mode": mode})
+    let mut section = json!({"cert_file": format!("{folder}/{CERTIFICATE}"), "key_file": format!("{folder}/{KEY}"),
+        "mode": mode.unwrap_or_default().as_str()});
+    if let Some(key) = client_ca_key {
+        section["client_ca"] = format!("{folder}/{key}").into();
+    }
+    section
 }
 
 /// Whether the adapter uses our files. What people have configured by themselves is theirs.
 fn uses_ours(row: &Adapter) -> bool {
+    let folder = format!("{}/", paths::NFS_TLS);
     row.config.get("tls").is_some_and(|tls| {
-        tls["cert_file"] == section("")["cert_file"] || tls["key_file"] == section("")["key_file"]
+        ["cert_file", "key_file", "client_ca"]
+            .into_iter()
+            .filter_map(|key| tls[key].as_str())
+            .any(|path| path.starts_with(&folder))
     })
 }
 
@@ -75,18 +93,17 @@ fn step(wanted: Option<&NfsTls>, row: &Adapter, told: Option<&str>) -> Step {
     if is_restarting(row) && !row.enabled {
         return Step::Finish;
     }
-    let Some(NfsTls { secret_name, mode }) = wanted else {
+    let Some(tls) = wanted else {
         return if uses_ours(row) {
             Step::Withdraw
         } else {
             Step::Nothing(None)
         };
     };
-    let section = section(mode.unwrap_or_default().as_str());
-    if row.config.get("tls") != Some(&section) {
+    if row.config.get("tls") != Some(&section(tls)) {
         return Step::Set;
     }
-    if told != Some(secret_name.0.as_str()) {
+    if told != Some(tls.secret_name.0.as_str()) {
         return Step::Rename;
     }
     match row.serving() {
@@ -167,10 +184,7 @@ pub(super) async fn push(
                 }
                 Ok(()) => {
                     let mut config = row.config.clone();
-                    config.insert(
-                        "tls".to_owned(),
-                        section(tls.mode.unwrap_or_default().as_str()),
-                    );
+                    config.insert("tls".to_owned(), section(tls));
                     outcome.changed = true;
                     let set = start_with(client, row, config).await;
                     if set.is_ok() {
@@ -220,8 +234,19 @@ pub(super) async fn push(
 async fn files(tools: &Sessions, target: &Target, tls: &NfsTls) -> Result<(), Trouble> {
     let name = tls.secret_name.0.as_str();
     let secret = secrets::read(tools, &target.site(), name).await?;
-    for key in ["tls.crt", "tls.key"] {
+    for key in [CERTIFICATE, KEY] {
         secrets::key(&secret, name, key)?;
+    }
+    if let Some(key) = &tls.client_ca_key {
+        let authorities = secrets::key(&secret, name, &key.0)?;
+        // With a file that has none the adapter does not start.
+        let text = String::from_utf8_lossy(&authorities);
+        if !text.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(Trouble::new(
+                api_types::conditions::Reason::SettingsNotApplied,
+                format!("Key {key} of Secret {name} has no certificate, PEM: correct it."),
+            ));
+        }
     }
     if pod::has_files(tools, target, paths::NFS_TLS, name).await? {
         return Ok(());
@@ -265,6 +290,8 @@ async fn switch(
 
 #[cfg(test)]
 mod tests {
+    use api_types::reference::SecretKeyName;
+
     use super::*;
 
     fn tls(name: &str) -> NfsTls {
@@ -284,7 +311,7 @@ mod tests {
     #[test]
     fn each_state_of_the_setting_has_its_step() {
         let cert = tls("cert");
-        let ours = || json!({"tls": section("opportunistic"), "else": 1});
+        let ours = || json!({"tls": section(&tls("cert")), "else": 1});
         let theirs = json!({"tls": {"cert_file": "/mine/tls.crt", "key_file": "/mine/tls.key"}});
         let on = |config| row(true, config, "healthy");
         let in_use = || Step::Nothing(Some("cert".to_owned()));
@@ -322,7 +349,7 @@ mod tests {
 
     #[test]
     fn an_adapter_that_we_switched_off_and_not_on_again_is_switched_on() {
-        let config = json!({"tls": section("require"), RESTARTING: true});
+        let config = json!({"tls": section(&tls("cert")), RESTARTING: true});
         let off = row(false, config.clone(), "unknown");
         assert!(is_restarting(&off));
         assert_eq!(step(None, &off, None), Step::Finish);
@@ -335,9 +362,27 @@ mod tests {
     fn another_mode_is_another_setting() {
         let mut require = tls("cert");
         require.mode = Some(api_types::v1alpha1::NfsTlsMode::Require);
-        let row = row(true, json!({"tls": section("opportunistic")}), "healthy");
+        let row = row(true, json!({"tls": section(&tls("cert"))}), "healthy");
         assert_eq!(step(Some(&require), &row, Some("cert")), Step::Set);
         let said = difference(Some(&require), Some(&row), Some("cert"));
         assert_eq!(said.as_deref(), Some("adapters.nfs.tls differs."));
+    }
+
+    #[test]
+    fn authorities_of_clients_are_set_and_taken_back_with_the_files_in_place() {
+        let plain = tls("cert");
+        let mut mutual = plain.clone();
+        mutual.client_ca_key = Some(SecretKeyName("ca.crt".to_owned()));
+        assert_eq!(section(&mutual)["client_ca"], "/nfs-tls/ca.crt");
+        let of = |tls: &NfsTls| row(true, json!({"tls": section(tls)}), "healthy");
+        let in_use = Step::Nothing(Some("cert".to_owned()));
+        for (wanted, live, expected) in [
+            (&mutual, of(&plain), Step::Set),
+            (&plain, of(&mutual), Step::Set),
+            (&mutual, of(&mutual), in_use),
+        ] {
+            assert_eq!(step(Some(wanted), &live, Some("cert")), expected);
+        }
+        assert_eq!(step(None, &of(&mutual), Some("cert")), Step::Withdraw);
     }
 }

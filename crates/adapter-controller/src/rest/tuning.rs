@@ -58,6 +58,8 @@ pub(super) struct Ledger {
     pub(super) stuck: Stuck,
     /// What it takes at a later start.
     pub(super) awaited: Awaited,
+    /// The same, as the status has it.
+    pub(super) told: Awaited,
     /// The Secrets that it has, and those that it is about to get.
     pub(super) pushed: Vec<PushedSecret>,
     /// The Secrets that the spec names, as they were when something last changed.
@@ -80,6 +82,7 @@ impl Ledger {
     pub(super) fn of(target: &Target) -> Self {
         Ledger {
             awaited: Awaited::of(&target.awaited),
+            told: Awaited::of(&target.awaited),
             pushed: target.pushed.clone(),
             ..Ledger::default()
         }
@@ -90,6 +93,23 @@ impl Ledger {
         self.stuck = Stuck::default();
         self.versions.clear();
         self.repaired = None;
+    }
+
+    /// Notes `settings` as what is taken at a later start. Returns whether the status has the note, and they may be sent.
+    pub(super) async fn await_start(
+        &mut self,
+        client: &RestClient,
+        starts: Starts,
+        settings: &[String],
+    ) -> bool {
+        if settings.is_empty() {
+            return true;
+        }
+        // By our own clock where the server does not tell its own.
+        let now = client.server().health().await;
+        let now = now.map_or_else(|_| jiff::Timestamp::now(), |server| server.timestamp);
+        self.awaited.note(starts, settings, now);
+        self.told.has(starts, settings)
     }
 
     /// Drops the notes of what was started since, and of what is not declared any more.
@@ -172,9 +192,10 @@ pub(super) async fn settle<S: Declared>(
         AdapterKind::Nfs => "adapters.nfs.settings",
         AdapterKind::Smb => "adapters.smb.settings",
     };
-    let Ledger { stuck, awaited, .. } = ledger;
     let at_start = S::taken_at_start(wanted);
-    awaited.retain(Starts::Adapter(kind), |setting| at_start.contains(&setting));
+    ledger
+        .awaited
+        .retain(Starts::Adapter(kind), |setting| at_start.contains(&setting));
     let live = match client.adapters().settings::<S>().await {
         Ok(live) => live,
         Err(error) => return Some(refused(kind, &error)),
@@ -182,26 +203,31 @@ pub(super) async fn settle<S: Declared>(
     let (wanted_json, live_json) = (json(wanted), json(&live));
     let mut later = differing(&wanted_json, &live_json);
     if later.is_empty() {
-        stuck.forget(about);
+        ledger.stuck.forget(about);
         return None;
     }
     later.retain(|setting| running && at_start.contains(&setting.as_str()));
-    if let Some(message) = stuck.message(about, &wanted_json, &live_json) {
+    if let Some(message) = ledger.stuck.message(about, &wanted_json, &live_json) {
         return Some(message.to_owned());
     }
+    if !ledger
+        .await_start(client, Starts::Adapter(kind), &later)
+        .await
+    {
+        return Some(format!("{about} are about to be sent."));
+    }
+    let Ledger { stuck, .. } = &mut *ledger;
     let adapters = client.adapters();
     let message = match adapters.patch_settings::<S>(wanted, WriteMode::Store).await {
         Ok(after) => {
-            if !later.is_empty() {
-                // By our own clock where the server does not tell its own.
-                let now = client.server().health().await;
-                let now = now.map_or_else(|_| jiff::Timestamp::now(), |server| server.timestamp);
-                awaited.note(Starts::Adapter(kind), &later, now);
-            }
             let ignored = differing(&wanted_json, &json(&after));
             if ignored.is_empty() {
                 tracing::info!(adapter = kind.as_str(), "the settings were set as declared");
                 stuck.forget(about);
+                // What starts in between may have started without them.
+                ledger
+                    .await_start(client, Starts::Adapter(kind), &later)
+                    .await;
                 return None;
             }
             format!(
@@ -220,6 +246,10 @@ pub(super) async fn settle<S: Declared>(
         }
     };
     stuck.note(about, wanted_json, live_json, &message);
+    // What it did not take is not awaited either.
+    ledger.awaited.retain(Starts::Adapter(kind), |setting| {
+        !later.iter().any(|it| it == setting)
+    });
     Some(message)
 }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounded;
-use crate::reference::ObjectName;
+use crate::reference::{ObjectName, SecretKeyName};
 
 /// A protocol that the server speaks.
 #[derive(
@@ -89,6 +89,13 @@ pub struct NfsTls {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "bounded::one::<NfsTlsMode>")]
     pub mode: Option<NfsTlsMode>,
+    /// Key in the Secret with the certificates of authorities, PEM: clients with TLS then need a certificate of one of them. With mode Opportunistic clients without TLS need none. The server reads them when the adapter starts: to exchange them, add another key and name it here.
+    #[serde(
+        default,
+        rename = "clientCAKey",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub client_ca_key: Option<SecretKeyName>,
 }
 
 /// Whether clients without TLS are served.

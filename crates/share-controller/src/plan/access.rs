@@ -9,8 +9,8 @@ use super::{Plan, Stage, Step, Turn, is_empty};
 use crate::declared::{Grantee, netgroup};
 use crate::drift::{self, Drift, PolicyChange};
 use crate::marker::Marker;
-use crate::wish::{Account, Obstacle, Wish, account};
-use crate::world::World;
+use crate::wish::{Account, Obstacle, Wish, account, keeper};
+use crate::world::{Keeper, World};
 
 /// What of the access is ours to set, once what belongs to others is left out.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub(super) struct Wanted {
     pub(super) groups: BTreeSet<String>,
     /// Users whose account is kept.
     pub(super) accounts: BTreeSet<String>,
+    /// The Secret and the key of the password of each of them, and of those that other shares of the namespace keep.
+    pub(super) passwords: BTreeMap<String, String>,
     /// Whether a netgroup is kept.
     pub(super) netgroup: bool,
     /// Whether what holds clients back can be set: otherwise the share is not opened.
@@ -63,18 +65,86 @@ pub(super) fn wanted(wish: &Wish, world: &World, before: &Marker, plan: &mut Pla
         );
     }
     for account in &wish.accounts {
-        let Account { name, .. } = account;
-        let foreign = world.users.get(name).is_some_and(|user| {
-            !(wish.adopt
-                || before.accounts.contains(name) && user.display_name == wish.display_name())
-        });
-        if foreign {
-            plan.obstruct(Stage::Access, conflict("user", name));
-        } else {
-            wanted.accounts.insert(name.clone());
+        let Account { name, source, .. } = account;
+        match custody(wish, world, name) {
+            Custody::Ours => {
+                wanted.accounts.insert(name.clone());
+                wanted.passwords.insert(name.clone(), source.clone());
+            }
+            Custody::Shared(keeper) => {
+                wanted.passwords.insert(name.clone(), source.clone());
+                if let Some(obstacle) = differs(world, account, &keeper) {
+                    plan.obstruct(Stage::Access, obstacle);
+                }
+            }
+            Custody::Foreign => plan.obstruct(Stage::Access, conflict("user", name)),
         }
     }
     wanted
+}
+
+/// Who keeps an account that a spec asks for.
+enum Custody {
+    /// The share of this wish: it made the account, or is to make it, or takes it over.
+    Ours,
+    /// Another share of the namespace: this one gives the account its permission and nothing else.
+    Shared(Keeper),
+    /// Nobody of this namespace.
+    Foreign,
+}
+
+fn custody(wish: &Wish, world: &World, user: &str) -> Custody {
+    let Some(live) = world.users.get(user) else {
+        return Custody::Ours;
+    };
+    let share = &wish.declared.share;
+    match keeper(&live.display_name) {
+        Some((namespace, _)) if namespace == wish.namespace => {
+            if let Some(keeper) = world.keeper(share, user) {
+                return Custody::Shared(keeper);
+            }
+            // Its keeper has let go: of those that ask for the account one takes it over.
+            let heir = world.heir(share, namespace, user);
+            let heir = heir.filter(|heir| heir.owner < wish.owner());
+            return match heir {
+                Some(heir) if live.display_name != wish.display_name() => Custody::Shared(heir),
+                _ => Custody::Ours,
+            };
+        }
+        _ => {}
+    }
+    if wish.adopt {
+        Custody::Ours
+    } else {
+        Custody::Foreign
+    }
+}
+
+/// Why an account cannot be both as `wanted` says and as its keeper does.
+fn differs(world: &World, wanted: &Account, keeper: &Keeper) -> Option<Obstacle> {
+    let Account {
+        name,
+        uid,
+        gid,
+        source,
+        password: _,
+    } = wanted;
+    let live = world.users.get(name)?;
+    let of_password = keeper.source.as_ref().filter(|theirs| *theirs != source);
+    let what = if let Some((secret, key)) = of_password.and_then(|theirs| theirs.split_once('/')) {
+        format!("its password from key {key} of Secret {secret}")
+    } else if uid.is_some() && *uid != live.uid || gid.is_some() && *gid != live.gid {
+        "another uid or gid".to_owned()
+    } else {
+        return None;
+    };
+    Some(Obstacle::new(
+        Reason::AccountDiffers,
+        format!(
+            "The account {name} is kept by DittoFSShare {}, which gives it {what}. An account is the same for all shares of the server: name the same Secret, key, uid and gid in both, or another user. The permission is given all the same.",
+            keeper.owner
+        ),
+    ))
 }
 
 /// Whether `user`, whom the marker of the share lists, is an account that was made for it: somebody else may
@@ -111,8 +181,10 @@ pub(super) fn only(wish: &Wish, world: &World, turn: &Turn, before: &Marker, pla
         users: access.users.clone(),
         groups: access.groups.clone(),
         accounts: access.accounts.clone(),
+        passwords: access.passwords.clone(),
         netgroup: access.netgroup,
         policy: wish.declared.policy.is_some(),
+        claims: super::claims(wish, before),
     };
     let both = before.and(&next);
     if both != *before {
@@ -293,6 +365,7 @@ fn keep_account(wish: &Wish, world: &World, turn: &Turn, wanted: &Account, plan:
         name,
         uid,
         gid,
+        source: _,
         password,
     } = wanted;
     let password = match password {
@@ -323,7 +396,11 @@ fn keep_account(wish: &Wish, world: &World, turn: &Turn, wanted: &Account, plan:
         ..UserChange::default()
     };
     if change != UserChange::default() {
-        let fields = vec![format!("access.users[{name}]")];
+        // Taken over from a share that kept it before: nobody changed anything then.
+        let fields = match keeper(&live.display_name) {
+            Some(_) if change.display_name.is_some() => vec![],
+            _ => vec![format!("access.users[{name}]")],
+        };
         let step = Step::UpdateUser(name.clone(), change);
         plan.offer(turn, Stage::Access, step, fields);
     }

@@ -5,6 +5,8 @@
 
 mod access;
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod model;
 mod removal;
 mod step;
@@ -136,7 +138,7 @@ fn keep(wish: &Wish, world: &World, turn: &Turn) -> Plan {
             return plan;
         }
     };
-    if let Some(obstacle) = replaced(wish) {
+    if let Some(obstacle) = replaced(wish, &before) {
         plan.exported = Some(obstacle);
         return plan;
     }
@@ -164,8 +166,10 @@ fn keep(wish: &Wish, world: &World, turn: &Turn) -> Plan {
         users: access.users.clone(),
         groups: access.groups.clone(),
         accounts: access.accounts.clone(),
+        passwords: access.passwords.clone(),
         netgroup: access.netgroup,
         policy: wish.declared.policy.is_some(),
+        claims: claims(wish, &before),
     };
     let both = before.and(&next);
     if both != before {
@@ -235,7 +239,7 @@ fn ownership(wish: &Wish, world: &World) -> Result<Marker, Obstacle> {
         )
     };
     match Marker::read(value, &wish.namespace, &wish.name) {
-        Ownership::Ours(marker) => Ok(marker),
+        Ownership::Ours(marker) => Ok(*marker),
         // What the other one set is withdrawn where this one does not declare it.
         _ if wish.adopt => Ok(serde_json::from_str(value).unwrap_or_default()),
         Ownership::Other { owner } => Err(conflict(format!(
@@ -252,14 +256,17 @@ fn ownership(wish: &Wish, world: &World) -> Result<Marker, Obstacle> {
     }
 }
 
-/// Whether the volumes are others than those that the share was made on.
-fn replaced(wish: &Wish) -> Option<Obstacle> {
+/// Whether the volumes are others than those that the share was made on. The status tells those on which it was
+/// last served; a DittoFSShare that was made anew has none, and then the marker counts.
+fn replaced(wish: &Wish, before: &Marker) -> Option<Obstacle> {
     if wish.recreate_empty {
         return None;
     }
-    let claim = wish.claims_before.iter().find(|before| {
-        let now = wish.claims.iter().find(|now| now.name == before.name);
-        now.is_some_and(|now| now.uid != before.uid)
+    let claim = wish.claims.iter().find(|now| {
+        let told = wish.claims_before.iter().find(|told| told.name == now.name);
+        let told = told.map(|told| &told.uid);
+        told.or_else(|| before.claims.get(&now.name))
+            .is_some_and(|uid| *uid != now.uid)
     })?;
     Some(Obstacle::new(
         Reason::DataVolumeReplaced,
@@ -268,6 +275,15 @@ fn replaced(wish: &Wish) -> Option<Obstacle> {
             claim.name
         ),
     ))
+}
+
+/// The claims that the marker is to tell of: one that the server's status does not show at the moment is not
+/// forgotten.
+fn claims(wish: &Wish, before: &Marker) -> BTreeMap<String, String> {
+    let mut claims = before.claims.clone();
+    let now = wish.claims.iter();
+    claims.extend(now.map(|claim| (claim.name.clone(), claim.uid.clone())));
+    claims
 }
 
 fn waiting() -> Obstacle {

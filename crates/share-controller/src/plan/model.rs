@@ -38,7 +38,7 @@ pub(crate) fn run(wish: &Wish, world: &mut World, most: usize) -> (Plan, Vec<Ste
         }
         assert!(steps.len() < 200, "it never ends: {steps:?}");
         let step = next.step.clone();
-        carry_out(&wish.declared.share, world, &mut turn, &step);
+        carry_out(wish, world, &mut turn, &step);
         turn.done.insert(step.id());
         steps.push(step);
     }
@@ -145,7 +145,8 @@ fn hide(world: &mut World, share: &str, change: impl FnOnce(&mut Value)) {
 }
 
 #[allow(clippy::too_many_lines)]
-fn carry_out(share: &str, world: &mut World, turn: &mut Turn, step: &Step) {
+fn carry_out(wish: &Wish, world: &mut World, turn: &mut Turn, step: &Step) {
+    let share = wish.declared.share.as_str();
     let mut push = |what: &str, version: &Option<crate::wish::Version>| {
         if let Some(version) = version {
             turn.pushed.insert(what.to_owned(), version.clone());
@@ -273,7 +274,7 @@ fn carry_out(share: &str, world: &mut World, turn: &mut Turn, step: &Step) {
             let made: User = of(
                 json!({"id": name, "username": name, "role": "user", "enabled": true,
                 "must_change_password": false, "created_at": TIME, "uid": uid, "gid": gid,
-                "display_name": "kept by DittoFSShare media/films"}),
+                "display_name": wish.display_name()}),
             );
             assert!(world.users.insert(name.clone(), made).is_none());
             push(&account(name), &Some(version.clone()));

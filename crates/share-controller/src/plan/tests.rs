@@ -11,7 +11,7 @@ use crate::declared::Declared;
 use crate::stores::{Credentials, Secrets, Stores};
 use crate::wish::{Account, Version};
 
-fn version(number: u32) -> Version {
+pub(super) fn version(number: u32) -> Version {
     Version {
         uid: "s".to_owned(),
         resource_version: number.to_string(),
@@ -20,13 +20,18 @@ fn version(number: u32) -> Version {
 
 /// What a DittoFSShare `media/films` with these fields wishes.
 fn wish(spec: Value) -> Wish {
+    wish_of("films", spec)
+}
+
+/// What a DittoFSShare of the namespace `media` with this name and these fields wishes.
+pub(super) fn wish_of(name: &str, spec: Value) -> Wish {
     let mut whole = json!({"serverRef": {"name": "files"}});
     for (key, value) in spec.as_object().unwrap() {
         whole[key] = value.clone();
     }
     let share: DittoFSShare = serde_json::from_value(json!({
         "apiVersion": "dittofs.dittofs.com/v1alpha1", "kind": "DittoFSShare",
-        "metadata": {"name": "films", "namespace": "media", "uid": "u1"}, "spec": whole}))
+        "metadata": {"name": name, "namespace": "media", "uid": "u1"}, "spec": whole}))
     .unwrap();
     let secrets = Secrets {
         s3: Some(Credentials {
@@ -38,7 +43,7 @@ fn wish(spec: Value) -> Wish {
     let declared = Declared::of(&share).unwrap();
     Wish {
         namespace: "media".to_owned(),
-        name: "films".to_owned(),
+        name: name.to_owned(),
         uid: "u1".to_owned(),
         generation: 1,
         fingerprint: 1,
@@ -50,6 +55,11 @@ fn wish(spec: Value) -> Wish {
                 name: user.name.clone(),
                 uid: user.uid,
                 gid: user.gid,
+                source: user
+                    .password_secret_ref
+                    .as_ref()
+                    .map(|reference| format!("{}/{}", reference.name, reference.key))
+                    .unwrap(),
                 password: Ok((SecretString::from("long-enough"), version(1))),
             })
             .collect(),
@@ -78,7 +88,7 @@ fn rich() -> Value {
             "smb": {"encryptData": true}}})
 }
 
-fn empty() -> World {
+pub(super) fn empty() -> World {
     World {
         groups: BTreeSet::from(["users".to_owned()]),
         ..World::default()
@@ -287,6 +297,38 @@ fn a_lost_control_plane_is_filled_again_and_lost_files_need_a_person() {
     assert!(steps.is_empty(), "{steps:?}");
     assert_eq!(plan.exported.unwrap().reason, Reason::DataVolumeReplaced);
     wish.recreate_empty = true;
+    assert!(run(&wish, &mut world, usize::MAX).0.is_clear());
+}
+
+#[test]
+fn an_object_that_was_made_anew_knows_the_volumes_of_the_one_before() {
+    let claim = |uid: &str| {
+        vec![ClaimStatus {
+            name: "metadata-files-0".to_owned(),
+            uid: uid.to_owned(),
+        }]
+    };
+    let mut world = empty();
+    let mut wish = wish(json!({}));
+    wish.claims = claim("1");
+    run(&wish, &mut world, usize::MAX);
+    // Without a status, as after a deletion with policy Retain. What is not known is not forgotten.
+    wish.uid = "u2".to_owned();
+    wish.claims.clear();
+    assert!(run(&wish, &mut world, usize::MAX).0.is_clear());
+    wish.claims = claim("2");
+    let before = world.clone();
+    let (plan, steps) = run(&wish, &mut world, usize::MAX);
+    assert!(steps.is_empty(), "{steps:?}");
+    assert_eq!(plan.exported.unwrap().reason, Reason::DataVolumeReplaced);
+    assert_eq!(found(world.clone()), found(before));
+    // A person's word, and from then on the new ones count.
+    wish.recreate_empty = true;
+    assert!(run(&wish, &mut world, usize::MAX).0.is_clear());
+    wish.recreate_empty = false;
+    assert!(run(&wish, &mut world, usize::MAX).0.is_clear());
+    // What the share was last served on counts more than a marker from a restored database.
+    (wish.claims, wish.claims_before) = (claim("3"), claim("3"));
     assert!(run(&wish, &mut world, usize::MAX).0.is_clear());
 }
 

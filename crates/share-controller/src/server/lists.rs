@@ -5,6 +5,7 @@ use controller_runtime::rest::{Open, Sessions, Trouble, account, trouble};
 
 use super::Target;
 use crate::marker;
+use crate::policies;
 use crate::world::{Details, World, bare};
 
 /// The lists of a server. Our account is made, or mended, when it does not work.
@@ -57,8 +58,12 @@ async fn others(client: &Client) -> Result<World, Error> {
     let local = client.block_stores().list(Tier::Local).await?;
     let remote = client.block_stores().list(Tier::Remote).await?;
     let netgroups = client.netgroups().list().await?;
-    let policies = client.snapshot_policies().list().await?;
+    let snapshots = client.snapshot_policies().list().await?;
     let settings = client.settings().list().await?;
+    let policy_record = settings
+        .iter()
+        .find(|setting| setting.key == policies::KEY)
+        .map(|setting| setting.value.clone());
     let users = client.users().list().await?;
     let groups = client.groups().list().await?;
     Ok(World {
@@ -79,7 +84,7 @@ async fn others(client: &Client) -> Result<World, Error> {
             .into_iter()
             .map(|netgroup| (netgroup.name.clone(), netgroup))
             .collect(),
-        policies: policies
+        policies: snapshots
             .into_iter()
             .map(|policy| (bare(&policy.share).to_owned(), policy))
             .collect(),
@@ -91,6 +96,7 @@ async fn others(client: &Client) -> Result<World, Error> {
                 Some((share, setting.value))
             })
             .collect(),
+        policy_record: policy_record.unwrap_or_default(),
         users: users
             .into_iter()
             .map(|user| (user.username.clone(), user))
@@ -98,5 +104,6 @@ async fn others(client: &Client) -> Result<World, Error> {
         groups: groups.into_iter().map(|group| group.name).collect(),
         details: Default::default(),
         unserved: Default::default(),
+        absent: Default::default(),
     })
 }

@@ -2,9 +2,10 @@
 //! A server that hangs delays nobody else, and never holds a visit.
 
 mod lists;
+mod snapshots;
 mod worker;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use api_types::v1alpha1::{
     ApiStatus, ClaimStatus, DittoServerSpec, ShareStore, ShareStores, ShareUsage,
 };
 use api_types::{DittoFSShare, DittoServer};
-use controller_runtime::Triggers;
 use controller_runtime::rest::{Sessions, Site, Trouble};
+use controller_runtime::{Events, Primaries, Triggers};
 use futures::StreamExt;
 use futures::channel::mpsc;
 use kube::runtime::reflector::ObjectRef;
@@ -43,6 +44,8 @@ pub struct Target {
     pub available_since: String,
     /// Its spec.
     pub spec: Box<DittoServerSpec>,
+    /// Nothing is written for the server itself; shares have an annotation of their own.
+    pub paused: bool,
 }
 
 impl Target {
@@ -107,6 +110,8 @@ pub struct Servers(Arc<Inner>);
 
 struct Inner {
     sessions: Sessions,
+    shares: Primaries<DittoFSShare>,
+    events: Events,
     interval: Duration,
     news: mpsc::UnboundedSender<Key>,
     pool: Mutex<Pool>,
@@ -117,6 +122,8 @@ struct Pool {
     tasks: HashMap<ServerKey, Task>,
     /// Where each share is.
     places: HashMap<Key, ServerKey>,
+    /// UIDs of the servers that declared snapshot policies at some time: they are looked at when they no longer do.
+    with_policies: HashSet<String>,
 }
 
 struct Task {
@@ -144,6 +151,10 @@ struct State {
     /// What the session depends on changed: it is opened anew.
     anew: bool,
     shares: HashMap<Key, Followed>,
+    /// Followed for its snapshot policies, whether it has shares or not.
+    by_itself: bool,
+    /// Everything is compared at once: the server's own wishes changed.
+    look: bool,
     trouble: Option<Trouble>,
 }
 
@@ -173,11 +184,18 @@ impl std::fmt::Debug for Servers {
 
 impl Servers {
     /// No tasks yet, and the stream of shares of which there is news. Each server is compared with what its
-    /// shares declare every `interval`.
-    pub fn new(sessions: Sessions, interval: Duration) -> (Self, Triggers<DittoFSShare>) {
+    /// shares declare every `interval`; `shares` are those in Kubernetes, and `events` are about servers.
+    pub fn new(
+        sessions: Sessions,
+        shares: Primaries<DittoFSShare>,
+        events: Events,
+        interval: Duration,
+    ) -> (Self, Triggers<DittoFSShare>) {
         let (news, told) = mpsc::unbounded();
         let inner = Inner {
             sessions,
+            shares,
+            events,
             interval,
             news,
             pool: Mutex::default(),
@@ -196,22 +214,9 @@ impl Servers {
             pool.leave(key);
         }
         pool.places.insert(key.clone(), server.clone());
-        let known = pool.tasks.get(server);
-        if known.is_none_or(|task| task.uid != target.uid || task.handle.is_finished()) {
-            let task = self.start(target.clone());
-            pool.tasks.insert(server.clone(), task);
-        }
-        let Some(task) = pool.tasks.get(server) else {
-            return;
-        };
+        let task = self.task(&mut pool, server, &target);
         let mut state = task.shared.state();
-        let mut wake = false;
-        if state.target != target {
-            state.anew |= state.target.api != target.api
-                || state.target.available_since != target.available_since;
-            wake |= state.anew;
-            state.target = target;
-        }
+        let mut wake = state.is_news(target);
         let known = state.shares.get_mut(key);
         match known {
             // What the status tells of may be newer.
@@ -242,6 +247,42 @@ impl Servers {
         }
     }
 
+    /// Keeps the snapshot policies that the spec of the server `key` declares; `None` when it cannot be asked.
+    /// A server that never declared any is not asked for them.
+    pub fn keep_policies(&self, key: &ServerKey, target: Option<Target>) {
+        let mut pool = self.pool();
+        let target = target.filter(|target| {
+            !target.spec.snapshot_policies.is_empty() || pool.with_policies.contains(&target.uid)
+        });
+        let Some(target) = target else {
+            if let Some(task) = pool.tasks.get(key) {
+                task.shared.state().by_itself = false;
+            }
+            pool.drop_unused(key);
+            return;
+        };
+        pool.with_policies.insert(target.uid.clone());
+        let task = self.task(&mut pool, key, &target);
+        let mut state = task.shared.state();
+        let is_first = !std::mem::replace(&mut state.by_itself, true);
+        state.look |= is_first;
+        let wake = state.is_news(target) || is_first;
+        if wake {
+            task.shared.notify.notify_one();
+        }
+    }
+
+    /// The task of a server; started when there is none, or the server is another one by now.
+    fn task<'a>(&self, pool: &'a mut Pool, server: &ServerKey, target: &Target) -> &'a Task {
+        let known = pool.tasks.get(server);
+        if known.is_none_or(|task| task.uid != target.uid || task.handle.is_finished()) {
+            pool.tasks
+                .insert(server.clone(), self.start(target.clone()));
+        }
+        // It was there, or it was put there.
+        &pool.tasks[server]
+    }
+
     fn start(&self, target: Target) -> Task {
         let uid = target.uid.clone();
         let shared = Arc::new(Shared {
@@ -249,6 +290,8 @@ impl Servers {
                 target,
                 anew: true,
                 shares: HashMap::new(),
+                by_itself: false,
+                look: false,
                 trouble: None,
             }),
             notify: Notify::new(),
@@ -256,6 +299,8 @@ impl Servers {
         let worker = worker::Worker::new(
             Arc::clone(&shared),
             self.0.sessions.clone(),
+            self.0.shares.clone(),
+            self.0.events.clone(),
             self.0.interval,
             self.0.news.clone(),
         );
@@ -315,17 +360,35 @@ impl Pool {
         let Some(server) = self.places.remove(key) else {
             return;
         };
-        let Some(task) = self.tasks.get(&server) else {
-            return;
-        };
-        let empty = {
-            let mut state = task.shared.state();
-            state.shares.remove(key);
-            state.shares.is_empty()
-        };
-        if empty {
-            self.tasks.remove(&server);
+        if let Some(task) = self.tasks.get(&server) {
+            task.shared.state().shares.remove(key);
         }
+        self.drop_unused(&server);
+    }
+
+    fn drop_unused(&mut self, server: &ServerKey) {
+        let unused = self.tasks.get(server).is_some_and(|task| {
+            let state = task.shared.state();
+            state.shares.is_empty() && !state.by_itself
+        });
+        if unused {
+            self.tasks.remove(server);
+        }
+    }
+}
+
+impl State {
+    /// Takes what is known of the server; returns whether its task has something to do for it.
+    fn is_news(&mut self, target: Target) -> bool {
+        if self.target == target {
+            return false;
+        }
+        self.anew |=
+            self.target.api != target.api || self.target.available_since != target.available_since;
+        self.look |= self.target.spec.snapshot_policies != target.spec.snapshot_policies
+            || self.target.paused != target.paused;
+        self.target = target;
+        self.anew || self.look
     }
 }
 

@@ -1,15 +1,17 @@
 //! The task of one server: reads its lists, and has one share after the other be as declared.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adapter_client::{Client, Error, HealthStatus};
+use api_types::DittoFSShare;
 use api_types::conditions::Reason;
 use api_types::v1alpha1::{ShareStores, ShareUsage};
 use controller_runtime::rest::{Open, Sessions, Trouble, trouble};
+use controller_runtime::{Events, Primaries};
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
@@ -17,9 +19,10 @@ use tokio::time::Instant;
 use super::{Key, Seen, Shared, Target, lists, store};
 use crate::carry_out::carry_out;
 use crate::marker::{Marker, Ownership};
+use crate::observe;
 use crate::plan::{Plan, Planned, Step, Turn, plan};
 use crate::wish::{Goal, Obstacle, Wish};
-use crate::world::World;
+use crate::world::{Claimant, World};
 
 /// Age up to which lists are good for work on shares that changed since.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -46,8 +49,11 @@ const READ_AGAIN: usize = 50;
 const MOST_STEPS: usize = 2_000;
 
 pub(super) struct Worker {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     sessions: Sessions,
+    /// The DittoFSShares in Kubernetes.
+    shares: Primaries<DittoFSShare>,
+    pub(super) events: Events,
     interval: Duration,
     news: mpsc::UnboundedSender<Key>,
     open: Option<Open>,
@@ -71,12 +77,16 @@ impl Worker {
     pub(super) fn new(
         shared: Arc<Shared>,
         sessions: Sessions,
+        shares: Primaries<DittoFSShare>,
+        events: Events,
         interval: Duration,
         news: mpsc::UnboundedSender<Key>,
     ) -> Self {
         Worker {
             shared,
             sessions,
+            shares,
+            events,
             interval,
             news,
             open: None,
@@ -129,6 +139,7 @@ impl Worker {
     fn begin(&mut self, due: bool) -> Round {
         let mut state = self.shared.state();
         let anew = std::mem::take(&mut state.anew);
+        let look = std::mem::take(&mut state.look);
         let target = state.target.clone();
         drop(state);
         if anew {
@@ -137,7 +148,7 @@ impl Worker {
         }
         Round {
             target,
-            full: due || anew,
+            full: due || anew || look,
         }
     }
 
@@ -189,6 +200,9 @@ impl Worker {
 
     async fn round(&mut self, round: Round) -> Result<(), Trouble> {
         let Round { target, full } = round;
+        if self.is_idle(&target) {
+            return Ok(());
+        }
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.sessions.open(&target.site()).await?,
@@ -200,6 +214,8 @@ impl Worker {
             let world = lists::read(&self.sessions, &target, &mut open, &known).await?;
             *self.world() = world;
             self.listed = Some(Instant::now());
+            let absent = self.absent(&target).await;
+            self.world().absent = absent;
         }
         let wishes = self.wishes(full);
         self.forget_details(full, &wishes);
@@ -224,16 +240,65 @@ impl Worker {
             .collect()
             .await;
         self.note_details();
-        match ended.into_iter().flatten().next() {
-            Some(trouble) => Err(trouble),
-            None => {
-                self.open = Some(open);
-                Ok(())
+        if let Some(trouble) = ended.into_iter().flatten().next() {
+            return Err(trouble);
+        }
+        if full {
+            self.keep_policies(&open.account, &target).await?;
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// The DittoFSShares, as `namespace/name`, that keep or ask for an account which a share asks for, and that do not
+    /// exist in Kubernetes, or are those of other shares by now. One that cannot be read exists. Of those that only ask
+    /// it is not known while the keeper exists.
+    async fn absent(&self, target: &Target) -> BTreeSet<String> {
+        let asked: BTreeSet<String> = {
+            let state = self.shared.state();
+            let wishes = state.shares.values().map(|followed| &followed.wish);
+            let accounts = wishes.flat_map(|wish| &wish.accounts);
+            accounts.map(|account| account.name.clone()).collect()
+        };
+        let mut absent = BTreeSet::new();
+        for user in asked {
+            let (keeper, all) = self.world().claimants(&user);
+            if let Some(keeper) = &keeper
+                && self.exists(target, keeper).await
+            {
+                continue;
             }
+            for claimant in all.into_iter().chain(keeper) {
+                if !self.exists(target, &claimant).await {
+                    absent.insert(format!("{}/{}", claimant.namespace, claimant.name));
+                }
+            }
+        }
+        absent
+    }
+
+    async fn exists(&self, target: &Target, claimant: &Claimant) -> bool {
+        let Claimant {
+            namespace,
+            name,
+            share,
+        } = claimant;
+        match self.shares.get(namespace, name).await {
+            Ok(None) => false,
+            Ok(Some(found)) => {
+                observe::server_of(&found) == (target.namespace.clone(), target.name.clone())
+                    && found.share_name() == share
+            }
+            Err(_) => true,
         }
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
+    /// Whether the lists of the server were read, and nothing happened since that makes them worthless.
+    pub(super) fn has_listed(&self) -> bool {
+        self.listed.is_some()
+    }
+
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -360,7 +425,7 @@ impl Worker {
         let Ownership::Ours(marker) = Marker::read(&value, &wish.namespace, &wish.name) else {
             return;
         };
-        let Some(marker) = step.unclaimed(marker) else {
+        let Some(marker) = step.unclaimed(*marker) else {
             return;
         };
         let put = Step::PutMarker(Box::new(marker));
@@ -400,7 +465,7 @@ impl Worker {
 }
 
 /// Whether an error says more of the server than of what it was asked for.
-fn is_of_the_server(error: &Error) -> bool {
+pub(super) fn is_of_the_server(error: &Error) -> bool {
     match error {
         Error::NotFound { .. }
         | Error::Conflict { .. }

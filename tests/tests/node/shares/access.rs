@@ -150,6 +150,92 @@ fn a_user_may_do_what_the_permission_says() -> Outcome {
 }
 
 #[test]
+fn shares_of_a_namespace_keep_one_account_until_the_last_lets_it_go() -> Outcome {
+    scenario("one-account", Pods::Run, async |world| {
+        let stage = Stage::set(world, json!({})).await?;
+        let admin = &stage.admin;
+        world.secret("ann", json!({"password": PASSWORD})).await?;
+        world
+            .secret("else", json!({"password": "hidden-otherwise"}))
+            .await?;
+        let spec = |policy: &str| json!({"deletionPolicy": policy, "access": {"users": [ann("read-write")]}});
+        let kept_by = async |name: &str| {
+            let what = format!("{name} keeps the account");
+            let owner = format!("kept by DittoFSShare {}/{name}", world.namespace);
+            shares::answers(admin, "/users/ann", &what, |user| {
+                user["display_name"] == owner
+            })
+            .await
+        };
+        ready_made(world, SHARE, spec("Delete")).await?;
+        let music = ready_made(world, "music", spec("Retain")).await?;
+        kept_by(SHARE).await?;
+        let music = shares::smb(&music)?;
+        gets("ann uses the other share", async || {
+            music.by("ann", PASSWORD).write("a", b"a").await
+        })
+        .await?;
+
+        // With another Secret the first one wins, and the permission is given all the same.
+        let mut other = ann("read-write");
+        other["passwordSecretRef"] = json!({"name": "else", "key": "password"});
+        let other = json!({"deletionPolicy": "Delete", "access": {"users": [other]}});
+        shares::make(world, "other", other).await?;
+        let message = shares::condition(world, "other", "AccessApplied", "False", "AccountDiffers");
+        let message = message.await?;
+        ensure!(
+            message.contains(&format!("{}/{SHARE}", world.namespace)),
+            "{message}"
+        );
+        let other = shares::smb(&shares::get(world, "other").await?)?;
+        gets("ann has one password", async || {
+            other.by("ann", PASSWORD).list().await
+        })
+        .await?;
+        stage.shares.quiet().await?;
+        let before = admin.get("/users/ann").await?;
+
+        // The first lets go: the next by name takes over, here the one with the same Secret.
+        shares::delete(world, SHARE).await?;
+        kept_by("music").await?;
+        let after = admin.get("/users/ann").await?;
+        ensure!(after["id"] == before["id"], "{before} became {after}");
+        shares::ready(world, "music").await?;
+        shares::condition(world, "other", "AccessApplied", "False", "AccountDiffers").await?;
+        let new = "another-hidden-password";
+        let patch = kube::api::Patch::Merge(json!({"stringData": {"password": new}}));
+        world
+            .api::<k8s_openapi::api::core::v1::Secret>()
+            .patch("ann", &cluster_tests::world::somebody(), &patch)
+            .await?;
+        gets("the password follows its Secret", async || {
+            music.by("ann", new).list().await
+        })
+        .await?;
+
+        // Its share is retained, but nobody keeps the account: the one that was told of a difference does.
+        shares::delete(world, "music").await?;
+        kept_by("other").await?;
+        shares::ready(world, "other").await?;
+        gets("another password", async || {
+            other.by("ann", "hidden-otherwise").list().await
+        })
+        .await?;
+        // The retained share still gives her a permission.
+        shares::delete(world, "other").await?;
+        admin.get("/users/ann").await?;
+        ready_made(world, "music", json!({"access": {"users": []}})).await?;
+        shares::change(
+            world,
+            "music",
+            json!({"spec": {"deletionPolicy": "Delete"}}),
+        )
+        .await?;
+        stage.shares.quiet().await
+    })
+}
+
+#[test]
 fn a_group_of_the_server_may_do_what_its_permission_says() -> Outcome {
     scenario("group", Pods::Run, async |world| {
         let stage = Stage::set(world, json!({})).await?;

@@ -6,7 +6,7 @@ use api_types::annotations::RECREATE_EMPTY;
 use cluster_tests::adapters::Admin;
 use cluster_tests::pods::{another_pod, pod_of};
 use cluster_tests::request_log::{Answered, answered};
-use cluster_tests::shares::{self, SHARE, Stage, condition, ready, ready_made};
+use cluster_tests::shares::{self, SHARE, Stage, condition, make, ready, ready_made};
 use cluster_tests::world::merge;
 use cluster_tests::{Outcome, Pods, SERVER, World, scenario, until};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
@@ -136,6 +136,49 @@ fn a_server_that_forgot_everything_gets_its_shares_back_with_their_files() -> Ou
         let ann = shares::smb(&again)?.by("ann", PASSWORD);
         let text = gets("the account is there again", async || ann.read("a").await).await?;
         ensure!(text == b"a", "{text:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn an_object_made_anew_notices_that_the_volumes_were_replaced_before() -> Outcome {
+    scenario("anew", Pods::Run, async |world| {
+        let stage = Stage::set(world, json!({})).await?;
+        let first = ready_made(world, SHARE, open()).await?;
+        let nfs = shares::nfs(&first)?;
+        gets("writing", async || nfs.write("a", b"a").await).await?;
+        shares::delete(world, SHARE).await?;
+
+        // The control plane stays, and with it everything that the server knows; the files go.
+        world.change(json!({"spec": {"replicas": 0}})).await?;
+        world.condition("Available", "False", "Stopped").await?;
+        let claims = world.api::<PersistentVolumeClaim>();
+        let gone = ["metadata", "content"].map(|volume| format!("{volume}-{SERVER}-0"));
+        for name in &gone {
+            claims.delete(name, &DeleteParams::default()).await?;
+        }
+        until("the claims are gone", async || {
+            let mut left = Vec::new();
+            for name in &gone {
+                left.extend(claims.get_opt(name).await?.map(|_| name.clone()));
+            }
+            Ok(if left.is_empty() {
+                Ok(())
+            } else {
+                Err(left.join(", "))
+            })
+        })
+        .await?;
+        world.change(json!({"spec": {"replicas": 1}})).await?;
+        back(world).await?;
+
+        make(world, SHARE, open()).await?;
+        let message = condition(world, SHARE, "Exported", "False", "DataVolumeReplaced").await?;
+        ensure!(message.contains(RECREATE_EMPTY), "{message}");
+        stage.shares.quiet().await?;
+        let annotations = json!({"metadata": {"annotations": {RECREATE_EMPTY: "true"}}});
+        shares::change(world, SHARE, annotations).await?;
+        ready(world, SHARE).await?;
         Ok(())
     })
 }

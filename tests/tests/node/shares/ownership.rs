@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{gets, id, open};
 
 /// A share as a person makes it, with the server's own tools.
-async fn by_hand(admin: &Admin, name: &str) -> Result<()> {
+pub(super) async fn by_hand(admin: &Admin, name: &str) -> Result<()> {
     let store = json!({"name": name, "type": "badger", "config": format!("{{\"path\":\"/data/store/metadata/{name}\"}}")});
     admin.post("/store/metadata", store).await?;
     let store = json!({"name": name, "type": "fs", "config": "{\"path\":\"/data/store/block\"}"});
