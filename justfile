@@ -36,9 +36,20 @@ cluster *ARGS:
 cluster-down *ARGS:
     hack/cluster down {{ARGS}}
 
-# run one controller here against the cluster of $KUBECONFIG, such as: just run server-controller
+# run one controller here against the cluster of $KUBECONFIG, such as: just run server-controller --namespace mine
 run CONTROLLER *ARGS:
-    cargo run --locked -p {{CONTROLLER}} --bin {{CONTROLLER}} -- --log-format text --http-address 127.0.0.1:18080 {{ARGS}}
+    cargo run --locked -p {{CONTROLLER}} --bin {{CONTROLLER}} -- --log-format text --http-address 127.0.0.1:0 {{ARGS}}
+
+# run one controller here in place of the one in the cluster: it takes the lease once that is free (docs/development.md)
+run-as-leader CONTROLLER *ARGS: (run CONTROLLER "--leader-elect" "--lease-namespace" "dittofs-system" ARGS)
+
+# install the operator in the cluster of $KUBECONFIG, from the image localhost/dittofs-operator:dev
+install OVERLAY="deploy/overlays/dev":
+    kubectl apply --server-side -k {{OVERLAY}}
+
+# remove the operator from it; file servers and data stay
+uninstall *ARGS:
+    hack/uninstall {{ARGS}}
 
 # from nothing to a running file server
 demo *ARGS:

@@ -35,9 +35,13 @@ pub async fn run(command: &mut Command, input: &str) -> Result<String> {
         .spawn()
         .context("the program cannot be started")?;
     let mut stdin = child.stdin.take().context("no standard input")?;
-    stdin.write_all(input.as_bytes()).await?;
-    drop(stdin);
-    let output = child.wait_with_output().await?;
+    let give = async {
+        // One that fails early reads no more; what it says counts.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+    };
+    let ((), output) = tokio::join!(give, child.wait_with_output());
+    let output = output?;
     let text = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),

@@ -1,7 +1,7 @@
 //! The DittoFS custom resources: types, schema, validation, names and labels.
 //!
-//! Everything here is pure: no client, no clock, no environment. The CRD YAML in `deploy/crds`
-//! and the API references in `docs` are generated from these types by
+//! Everything here is pure: no client, no clock, no environment. The CRD YAML in `deploy/crds`, the roles of
+//! people in `deploy/rbac/users` and the API references in `docs` are generated from these types by
 //! `cargo run -p api-types --bin generate`.
 
 #![allow(
@@ -19,6 +19,7 @@ pub mod quantity;
 pub mod reference;
 pub mod schema_docs;
 pub mod size;
+pub mod user_roles;
 pub mod v1alpha1;
 
 pub use v1alpha1::{

@@ -5,7 +5,7 @@ use std::{future::Future, process::ExitCode, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    Context, Fence, HttpServer, Layers, LeaseLost, Metrics, Readiness, Settings, Shutdown,
+    Context, Fence, Gate, HttpServer, Layers, LeaseLost, Metrics, Readiness, Settings, Shutdown,
     client::{self, ConnectError},
     lease::{Elector, Held, LeaseConfig, identity},
     logs,
@@ -135,9 +135,14 @@ where
         shutdown,
         fence: fence.clone(),
     };
+    // Before anything is served: a process that has not seen the lease cannot take over, and is not ready.
+    let election = fence.map(|fence| Election {
+        seen: context.readiness.register("lease"),
+        fence,
+    });
     let serving = tokio::spawn(serve(context.clone()));
     let result = tokio::select! {
-        result = lead(context.clone(), fence, start) => result,
+        result = lead(context.clone(), election, start) => result,
         served = serving => match served {
             Ok(Err(error)) => Err(Failure::Http(error)),
             _ => Err(Failure::Ended),
@@ -160,20 +165,26 @@ async fn serve(context: Context) -> std::io::Result<()> {
     std::future::pending().await
 }
 
+/// What a contender for the lease opens: the fence when it leads, the gate when it knows who does.
+struct Election {
+    fence: Fence,
+    seen: Gate,
+}
+
 /// Runs the controller, under the lease if asked for.
 async fn lead<F, E>(
     context: Context,
-    fence: Option<Fence>,
+    election: Option<Election>,
     start: impl FnOnce(Context) -> F,
 ) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), E>>,
     E: Into<anyhow::Error>,
 {
-    let Some(fence) = fence else {
+    let Some(Election { fence, seen }) = election else {
         return control(context, start).await;
     };
-    let elector = Elector::new(context.client.clone(), lease_config(&context), fence);
+    let elector = Elector::new(context.client.clone(), lease_config(&context), fence).opening(seen);
     let mut held: Held = tokio::select! {
         held = elector.acquire() => held,
         () = context.shutdown.triggered() => return Ok(()),
@@ -271,6 +282,13 @@ mod tests {
         Context::for_test(client, Scope::Cluster)
     }
 
+    fn election(context: &Context, fence: &Fence) -> Election {
+        Election {
+            fence: fence.clone(),
+            seen: context.readiness.register("lease"),
+        }
+    }
+
     async fn until_stopped(context: Context) -> anyhow::Result<()> {
         context.shutdown.triggered().await;
         Ok(())
@@ -299,9 +317,10 @@ mod tests {
         let mut context = context(true);
         context.settings.lease_duration = Duration::from_millis(1500);
         let fence = Fence::default();
+        let election = election(&context, &fence);
         let result = timeout(
             Duration::from_secs(10),
-            lead(context, Some(fence.clone()), until_stopped),
+            lead(context, Some(election), until_stopped),
         )
         .await
         .unwrap();
@@ -313,10 +332,13 @@ mod tests {
     async fn a_leader_stops_cleanly_and_closes_its_fence() {
         let context = context(false);
         let fence = Fence::default();
-        let leading = tokio::spawn(lead(context.clone(), Some(fence.clone()), until_stopped));
+        let election = election(&context, &fence);
+        assert_eq!(context.readiness.missing(), ["lease"]);
+        let leading = tokio::spawn(lead(context.clone(), Some(election), until_stopped));
         while fence.check().is_err() {
             sleep(Duration::from_millis(10)).await;
         }
+        context.readiness.ready().await;
         context.shutdown.trigger();
         leading.await.unwrap().unwrap();
         assert!(fence.check().is_err());

@@ -1,4 +1,4 @@
-//! Writes the adapter-controller's roles to `deploy/rbac/adapter-controller.yaml`.
+//! Writes the adapter-controller's roles and bindings to the files `adapter-controller.yaml` in and below `deploy/rbac`.
 //!
 //! `adapter-controller-rbac [ROOT]` writes below ROOT, the top of the checkout (default: the
 //! current folder).

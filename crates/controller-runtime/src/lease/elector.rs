@@ -9,6 +9,7 @@ use super::{LeaseConfig, record};
 use crate::{
     clock::BootClock,
     fence::{Fence, LeaseLost},
+    readiness::Gate,
 };
 
 /// A contender for the Lease.
@@ -18,6 +19,7 @@ pub struct Elector {
     fence: Fence,
     clock: Arc<dyn BootClock>,
     observed: Option<Observed>,
+    seen: Option<Gate>,
 }
 
 /// A record and when this process first saw it, by its own clock.
@@ -63,14 +65,28 @@ impl Elector {
             fence,
             clock,
             observed: None,
+            seen: None,
         }
+    }
+
+    /// Opens `gate` once the Lease could be read, whoever holds it: from then on this contender can take over.
+    #[must_use]
+    pub fn opening(mut self, gate: Gate) -> Self {
+        self.seen = Some(gate);
+        self
     }
 
     /// Waits until the Lease is held. Failures are logged and tried again.
     pub async fn acquire(mut self) -> Held {
         let mut failing = false;
         loop {
-            match self.attempt().await {
+            let attempt = self.attempt().await;
+            if attempt.is_ok()
+                && let Some(gate) = self.seen.take()
+            {
+                gate.open();
+            }
+            let pause = match attempt {
                 Ok(Some(lease)) => {
                     tracing::info!(
                         lease = self.config.name,
@@ -82,16 +98,21 @@ impl Elector {
                         lease,
                     };
                 }
-                Ok(None) => failing = false,
-                Err(error) if failing => {
-                    tracing::debug!(%error, "the lease cannot be read or written")
+                Ok(None) => {
+                    failing = false;
+                    self.config.look_every()
                 }
                 Err(error) => {
+                    if failing {
+                        tracing::debug!(%error, "the lease cannot be read or written");
+                    } else {
+                        tracing::warn!(lease = self.config.name, %error, "the lease cannot be read or written");
+                    }
                     failing = true;
-                    tracing::warn!(lease = self.config.name, %error, "the lease cannot be read or written");
+                    self.config.retry_every()
                 }
-            }
-            tokio::time::sleep(self.config.retry_every()).await;
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 

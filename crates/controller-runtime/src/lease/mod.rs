@@ -43,10 +43,16 @@ impl LeaseConfig {
         self.duration * 2 / 3
     }
 
-    /// Time between attempts after a failure, and between looks of a contender.
+    /// Time between attempts after a failure.
     #[must_use]
     pub fn retry_every(&self) -> Duration {
         self.duration * 2 / 15
+    }
+
+    /// Time between looks of a contender: a Lease that was given up is noticed after this time at most.
+    #[must_use]
+    pub fn look_every(&self) -> Duration {
+        self.duration / 15
     }
 }
 

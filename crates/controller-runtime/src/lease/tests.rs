@@ -221,7 +221,7 @@ async fn release_hands_over_at_once() {
     assert_eq!(first_fence.check(), Err(LeaseLost));
     let start = Instant::now();
     waiting.await.unwrap();
-    assert!(start.elapsed() <= config("b").retry_every());
+    assert!(start.elapsed() <= config("b").look_every());
     assert_eq!(server.spec()["holderIdentity"], json!("b"));
 }
 

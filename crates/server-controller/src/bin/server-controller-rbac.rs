@@ -1,4 +1,4 @@
-//! Writes the server-controller's roles to `deploy/rbac/server-controller.yaml`.
+//! Writes the server-controller's roles and bindings to the files `server-controller.yaml` in and below `deploy/rbac`.
 //!
 //! `server-controller-rbac [ROOT]` writes below ROOT, the top of the checkout (default: the
 //! current folder).

@@ -1,4 +1,4 @@
-//! Writes the share-controller's roles to `deploy/rbac/share-controller.yaml`.
+//! Writes the share-controller's roles and bindings to the files `share-controller.yaml` in and below `deploy/rbac`.
 //!
 //! `share-controller-rbac [ROOT]` writes below ROOT, the top of the checkout (default: the
 //! current folder).
