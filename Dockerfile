@@ -9,9 +9,9 @@
 # The bases are pinned by tag. For builds that must be the same to the byte give them with their digests, which
 # `docker buildx imagetools inspect IMAGE` prints:
 #
-#   --build-arg RUST_IMAGE=docker.io/library/rust:1.95-bookworm@sha256:... --build-arg BASE_IMAGE=...@sha256:...
-ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
-ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+#   --build-arg RUST_IMAGE=rust:1.95-bookworm@sha256:... --build-arg BASE_IMAGE=...@sha256:...
+ARG RUST_IMAGE=rust:1.95-bookworm
+ARG BASE_IMAGE=debian:bookworm-slim
 
 # On the machine's own architecture, for the wanted one.
 FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build
@@ -51,7 +51,7 @@ for program in server-controller adapter-controller share-controller; do
 done
 SH
 
-# glibc, libgcc and the certificates of public authorities; no shell, no package manager.
+# glibc and libgcc. Any base that has them does: one without a shell is smaller.
 FROM ${BASE_IMAGE}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
@@ -60,6 +60,7 @@ LABEL org.opencontainers.image.title="DittoFS operator" \
   org.opencontainers.image.licenses="Apache-2.0" \
   org.opencontainers.image.version="${VERSION}" \
   org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/ /
 # It writes no file: the root file system may be read-only.
 USER 65532:65532

@@ -119,6 +119,14 @@ pub fn listed<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> String {
     }
 }
 
+impl Mark {
+    /// The point after so many bytes.
+    #[must_use]
+    pub fn at(bytes: u64) -> Self {
+        Mark(bytes)
+    }
+}
+
 impl Audit {
     /// The log of the cluster that `hack/cluster env` names.
     ///
@@ -147,22 +155,32 @@ impl Audit {
     /// # Errors
     /// When the log cannot be read.
     pub fn since(&self, mark: Mark, user: &str) -> Result<Vec<Entry>> {
-        let mut file = File::open(&self.0)?;
-        file.seek(SeekFrom::Start(mark.0))?;
         let mut entries = Vec::new();
-        for line in BufReader::new(file).lines() {
-            let line = line?;
+        self.each_line(mark, |line| {
             // Most lines are other tests': they are not worth parsing. A last line may be half written.
             if !line.contains(user) {
-                continue;
+                return;
             }
-            let Ok(line) = serde_json::from_str::<Value>(&line) else {
-                continue;
+            let Ok(line) = serde_json::from_str::<Value>(line) else {
+                return;
             };
             if line.pointer("/user/username").and_then(Value::as_str) == Some(user) {
                 entries.push(Entry::read(&line));
             }
-        }
+        })?;
         Ok(entries)
+    }
+
+    /// Hands over each line since `mark`; the last one may be half written.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn each_line(&self, mark: Mark, mut take: impl FnMut(&str)) -> Result<()> {
+        let mut file = File::open(&self.0)?;
+        file.seek(SeekFrom::Start(mark.0))?;
+        for line in BufReader::new(file).lines() {
+            take(&line?);
+        }
+        Ok(())
     }
 }

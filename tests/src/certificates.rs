@@ -30,11 +30,24 @@ impl Authority {
     /// # Errors
     /// When the system gives no random bytes.
     pub fn new(name: &str) -> Result<Self> {
+        Self::valid_until(name, 4096)
+    }
+
+    /// One whose time is over.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn expired(name: &str) -> Result<Self> {
+        Self::valid_until(name, 2001)
+    }
+
+    fn valid_until(name: &str, year: i32) -> Result<Self> {
         let mut parameters = CertificateParams::new(Vec::new())?;
         parameters
             .distinguished_name
             .push(DnType::CommonName, name.to_owned());
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.not_after = rcgen::date_time_ymd(year, 1, 1);
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
         let pem = parameters.self_signed(&key)?.pem();

@@ -287,6 +287,7 @@ fn context(
     let scope = Scope::Namespaces(vec![world.namespace.clone()]);
     let context = Context {
         name: name.to_owned(),
+        lookup: Some(crate::databases::names_of_services(&world.admin)),
         ..Context::for_test(client, scope)
     };
     Ok((context, traffic))

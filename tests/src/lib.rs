@@ -5,6 +5,7 @@
 //! witness of every request it made.
 
 pub mod adapters;
+pub mod asked;
 pub mod audit;
 pub mod backends;
 pub mod belongings;
@@ -14,14 +15,15 @@ pub mod clients;
 pub mod cluster;
 pub mod controller;
 pub mod crash;
+pub mod databases;
 pub mod deployed;
 pub mod end_state;
 pub mod faults;
 #[cfg(test)]
 mod guards;
 pub mod identity;
-pub mod kernel_nfs;
 pub mod installation;
+pub mod kernel_nfs;
 pub mod kubectl;
 pub mod listeners;
 pub mod logs;
@@ -29,6 +31,8 @@ pub mod manifests;
 pub mod monitoring;
 pub mod namespace;
 pub mod nfs_tls;
+#[cfg(test)]
+mod pages;
 pub mod paths;
 pub mod pods;
 pub mod predecessor;
@@ -37,6 +41,7 @@ pub mod random;
 pub mod release;
 pub mod request_log;
 pub mod rest;
+pub mod scrape;
 pub mod shares;
 pub mod traffic;
 pub mod wait;

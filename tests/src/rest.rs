@@ -22,9 +22,17 @@ impl Rest {
     /// # Errors
     /// When there is no such Service.
     pub async fn of(world: &World) -> Result<Self> {
+        Self::of_server(world, SERVER).await
+    }
+
+    /// As [`Rest::of`], of the server `server`.
+    ///
+    /// # Errors
+    /// When there is no such Service.
+    pub async fn of_server(world: &World, server: &str) -> Result<Self> {
         let service = world
             .api::<Service>()
-            .get(&api_types::names::api_service(SERVER))
+            .get(&api_types::names::api_service(server))
             .await?;
         let address = service
             .spec
@@ -127,9 +135,17 @@ impl Rest {
 /// # Errors
 /// When there is none.
 pub async fn password(world: &World) -> Result<String> {
+    password_of(world, SERVER).await
+}
+
+/// As [`password`], of the server `server`.
+///
+/// # Errors
+/// When there is none.
+pub async fn password_of(world: &World, server: &str) -> Result<String> {
     let secret = world
         .api::<Secret>()
-        .get(&api_types::names::admin_secret(SERVER))
+        .get(&api_types::names::admin_secret(server))
         .await?;
     let bytes = secret
         .data

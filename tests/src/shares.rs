@@ -234,24 +234,29 @@ pub async fn answers(
     .await
 }
 
-/// The command in the status of a share for `client` at an address for which `at` holds.
+/// The command in the status of a share for `client` at an address for which `at` holds. A share may be Ready before
+/// the adapter-controller has told of its server's addresses, so it is waited for.
 ///
 /// # Errors
-/// When there is none.
+/// When there is none in time.
 pub async fn command(
     world: &World,
     name: &str,
     client: &str,
     at: impl Fn(&str) -> bool,
 ) -> Result<String> {
-    let share = get(world, name).await?;
-    let mounts = share.status.and_then(|status| status.mounts);
-    mounts
-        .into_iter()
-        .flatten()
-        .find(|mount| mount.client == client && at(&mount.address))
-        .map(|mount| mount.command)
-        .with_context(|| format!("no command for {client}"))
+    until(&format!("a command for {client}"), async || {
+        let share = get(world, name).await?;
+        let mounts = share.status.and_then(|status| status.mounts);
+        let mounts = mounts.unwrap_or_default();
+        let found = mounts
+            .iter()
+            .find(|mount| mount.client == client && at(&mount.address));
+        Ok(found
+            .map(|mount| mount.command.clone())
+            .ok_or_else(|| format!("{mounts:?}")))
+    })
+    .await
 }
 
 /// The conditions of a share, as people read them.

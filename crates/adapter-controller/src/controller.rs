@@ -45,12 +45,12 @@ const NAME_CONFLICT_POLL: Duration = Duration::from_secs(10);
 /// When the run loop ends for another reason.
 pub async fn run(context: Context, rest: RestSettings) -> anyhow::Result<()> {
     let sessions = Sessions::new(&context, rest);
-    let (pollers, news) = Pollers::new(Box::new(sessions));
+    let (pollers, news) = Pollers::new(Box::new(sessions), context.metrics.polls());
     let (watches, primary, mut triggers) = Watches::start(&context, &pollers);
     triggers.push(news);
     let controller = Arc::new(AdapterController {
         client: context.client.clone(),
-        applier: Applier::new(context.client.clone(), MANAGER),
+        applier: Applier::new(context.client.clone(), MANAGER).counting(context.metrics.drift()),
         events: context.events(),
         watches,
         pollers,

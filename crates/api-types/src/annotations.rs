@@ -30,3 +30,11 @@ pub const RECREATE_EMPTY: &str = "dittofs.io/recreate-empty";
 /// On a `DittoFSShare` that is being deleted: with the value `"true"` its server is not waited for, and
 /// what was made there stays.
 pub const ABANDON: &str = "dittofs.io/abandon";
+
+/// On a `DittoServer` whose database cluster was deleted and made again under the same name: the UID of the new
+/// cluster, which the server shall use.
+pub const ACCEPT_DATABASE: &str = "dittofs.io/accept-database";
+
+/// On a `DittoServer`: with the value `"true"` the controller does not try to log in to the database before the
+/// server starts, for a database that only the server's pod can reach.
+pub const SKIP_DATABASE_CHECK: &str = "dittofs.io/skip-database-check";

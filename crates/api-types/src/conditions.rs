@@ -155,6 +155,44 @@ reasons! {
     SqliteOnVolume,
     /// The Secret with the database's connection is complete.
     ConnectionComplete,
+    /// The database is ready, and takes the server's login.
+    DatabaseAnswers,
+    /// The cluster does not have the kind of the database's operator, or the controller may not use it.
+    DatabaseOperatorMissing,
+    /// The operator of the database says nothing about the cluster.
+    DatabaseOperatorNotResponding,
+    /// The database cluster that the spec names does not exist.
+    DatabaseClusterMissing,
+    /// The database cluster is on its way; the server has not used it yet.
+    DatabasePending,
+    /// The database cluster is paused.
+    DatabasePaused,
+    /// The database cluster is being deleted.
+    DatabaseDeleting,
+    /// The database cluster was deleted and made again under the same name.
+    DatabaseReplaced,
+    /// Metadata stores have not been given the new credentials yet.
+    MetadataStoresPending,
+    /// The spec names another kind of database than the one with the data.
+    DatabaseKindChanged,
+    /// The database cluster has another major version of PostgreSQL than the spec asks for.
+    DatabaseVersionDiffers,
+    /// The text with the connection cannot be understood.
+    DSNInvalid,
+    /// A login is being tried.
+    DatabaseCheckPending,
+    /// The database's host name has no address.
+    DatabaseHostUnknown,
+    /// Nothing answers at the database's address.
+    DatabaseUnreachable,
+    /// No secure connection to the database.
+    DatabaseTLSFailed,
+    /// The database does not accept role and password.
+    DatabaseLoginRefused,
+    /// The database server has no database of that name.
+    DatabaseNotFound,
+    /// The database server ends the connection for another reason.
+    DatabaseRefused,
     /// This release cannot provide the requested database.
     ProviderNotSupported,
     /// A server of the Go operator has its data in SQLite although it asks for a managed database.

@@ -29,6 +29,8 @@ pub enum Component {
     Network,
     /// The Service of a protocol adapter.
     Adapter,
+    /// The database.
+    Database,
 }
 
 impl Component {
@@ -41,6 +43,7 @@ impl Component {
             Component::Credentials => "credentials",
             Component::Network => "network",
             Component::Adapter => "adapter",
+            Component::Database => "database",
         }
     }
 }

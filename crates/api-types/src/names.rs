@@ -39,6 +39,11 @@ pub fn managed_database(server: &str) -> String {
     format!("{server}-postgres")
 }
 
+/// Secret with the parts of a connection that people gave as one text.
+pub fn database_connection(server: &str) -> String {
+    format!("{server}-database")
+}
+
 /// Headless Service that gives the pod its DNS name.
 pub fn headless_service(server: &str) -> String {
     format!("{server}-headless")

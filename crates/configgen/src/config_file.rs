@@ -111,14 +111,14 @@ struct SqliteSection {
     path: String,
 }
 
-/// The connection to PostgreSQL comes by environment, from the Secret.
+/// The connection to PostgreSQL comes by environment, from Secrets.
 fn database(source: &Source) -> DatabaseSection {
     match source {
         Source::Sqlite { path } => DatabaseSection {
             kind: "sqlite",
             sqlite: Some(SqliteSection { path: path.clone() }),
         },
-        Source::Secret { name: _ } => DatabaseSection {
+        Source::Secret(_) | Source::Managed(_) => DatabaseSection {
             kind: "postgres",
             sqlite: None,
         },
@@ -361,7 +361,11 @@ mod tests {
 
     fn rendered(spec: serde_json::Value) -> String {
         let spec: DittoServerSpec = serde_json::from_value(spec).unwrap();
-        config_file(&spec, &percona_bridge::source(&spec, false).unwrap()).unwrap()
+        config_file(
+            &spec,
+            &percona_bridge::source("files", &spec, false).unwrap(),
+        )
+        .unwrap()
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl RestartSpec {
         } = spec;
         let mut value = without_absent(json!({
             "image": image,
-            "database": database(source),
+            "database": source.restart_part(),
             "controlPlane": control_plane_part(control_plane),
             "identity": identity.as_ref().map(identity_part),
             "metrics": metrics.as_ref().filter(|metrics| metrics.enabled).map(metrics_part),
@@ -95,13 +95,6 @@ impl RestartSpec {
             value["pod"] = pod;
         }
         RestartSpec(value)
-    }
-}
-
-fn database(source: &Source) -> Value {
-    match source {
-        Source::Sqlite { path } => json!({ "sqlite": path }),
-        Source::Secret { name } => json!({ "secret": name }),
     }
 }
 
@@ -250,7 +243,10 @@ mod tests {
             .unwrap()
             .extend(spec.as_object().unwrap().clone());
         let spec: DittoServerSpec = serde_json::from_value(whole).unwrap();
-        RestartSpec::of(&spec, &percona_bridge::source(&spec, false).unwrap())
+        RestartSpec::of(
+            &spec,
+            &percona_bridge::source("files", &spec, false).unwrap(),
+        )
     }
 
     #[test]

@@ -5,7 +5,7 @@ use api_types::DittoServerSpec;
 use api_types::names;
 use api_types::reference::SecretKeyRef;
 use api_types::v1alpha1::{Identity, Kerberos, Metrics, PodSettings};
-use percona_bridge::{ConnectionKey, Source};
+use percona_bridge::Source;
 
 /// What it takes for the server to use a new value. Source: server contract 1.3, 2.3, 2.7 and 2.8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,8 @@ pub enum InputKind {
     TokenKey,
     /// The password that the administrator's account is made with.
     AdminPassword,
-    /// A part of the connection to PostgreSQL.
+    /// The connection to PostgreSQL, or the CA of its server. Which keys of the Secret hold it is told by
+    /// [`percona_bridge::connection`].
     DatabaseConnection,
     /// The API's certificate, or its key.
     ApiCertificate,
@@ -197,13 +198,12 @@ pub fn inputs(server: &str, spec: &DittoServerSpec, source: Option<&Source>) -> 
         )
         .check(Check::Length(8, 72)),
     ];
-    if let Some(Source::Secret { name }) = source {
-        inputs.extend(ConnectionKey::ALL.iter().map(|key| Input {
+    if let Some(source) = source {
+        inputs.extend(source.secrets(server).into_iter().map(|name| Input {
             concern: Concern::Database,
-            required: key.required,
             ..Input::new(
                 InputKind::DatabaseConnection,
-                SecretKeyRef::new(name.as_str(), key.key),
+                SecretKeyRef::new(name, PASSWORD_KEY),
             )
         }));
     }
@@ -301,7 +301,7 @@ mod tests {
 
     fn of(spec: serde_json::Value) -> Vec<Input> {
         let spec: DittoServerSpec = serde_json::from_value(spec).unwrap();
-        let source = percona_bridge::source(&spec, false).ok();
+        let source = percona_bridge::source("files", &spec, false).ok();
         inputs("files", &spec, source.as_ref())
     }
 

@@ -10,6 +10,8 @@ pub const TLS: &str = "/tls";
 pub const CLIENT_CA: &str = "/tls-client-ca";
 /// Folder of the Prometheus endpoint's certificate: `tls.crt` and `tls.key`.
 pub const METRICS_TLS: &str = "/metrics-tls";
+/// Folder of the CA of the database server's certificate: `ca.crt`.
+pub const DATABASE_CA: &str = "/database-ca";
 /// Folder of the token that scrapers present: `token`.
 pub const METRICS_TOKEN: &str = "/metrics-token";
 /// Folder of the certificate of NFS over TLS: `tls.crt` and `tls.key`.

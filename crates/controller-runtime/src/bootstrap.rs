@@ -108,6 +108,7 @@ where
     client::install_crypto();
     let shutdown = stop_on_signals()?;
     let metrics = Metrics::new();
+    metrics.process().set_build(binary.name, binary.version);
     let readiness = Readiness::new();
     let fence = settings.leader_elect.then(Fence::default);
     let layers = Layers {
@@ -134,6 +135,7 @@ where
         readiness,
         shutdown,
         fence: fence.clone(),
+        lookup: None,
     };
     // Before anything is served: a process that has not seen the lease cannot take over, and is not ready.
     let election = fence.map(|fence| Election {
@@ -181,7 +183,9 @@ where
     F: Future<Output = Result<(), E>>,
     E: Into<anyhow::Error>,
 {
+    let process = context.metrics.process();
     let Some(Election { fence, seen }) = election else {
+        process.set_leader(true);
         return control(context, start).await;
     };
     let elector = Elector::new(context.client.clone(), lease_config(&context), fence).opening(seen);
@@ -189,11 +193,13 @@ where
         held = elector.acquire() => held,
         () = context.shutdown.triggered() => return Ok(()),
     };
+    process.set_leader(true);
     let result = tokio::select! {
         biased;
         result = control(context, start) => result,
         lost = held.keep() => return Err(lost.into()),
     };
+    process.set_leader(false);
     if let Err(error) = held.release().await {
         tracing::warn!(%error, "the lease could not be released");
     }
@@ -339,8 +345,16 @@ mod tests {
             sleep(Duration::from_millis(10)).await;
         }
         context.readiness.ready().await;
+        let leads = |context: &Context| {
+            let text = context.metrics.encode().unwrap();
+            text.lines().any(|line| line == "dittofs_operator_leader 1")
+        };
+        while !leads(&context) {
+            sleep(Duration::from_millis(10)).await;
+        }
         context.shutdown.trigger();
         leading.await.unwrap().unwrap();
+        assert!(!leads(&context));
         assert!(fence.check().is_err());
     }
 }

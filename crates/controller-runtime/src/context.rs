@@ -1,5 +1,10 @@
 //! What a controller gets to work with.
 
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
 use kube::Client;
 
 use crate::{Events, Fence, Metrics, Readiness, RunOptions, Scope, Settings, Shutdown};
@@ -26,7 +31,13 @@ pub struct Context {
     pub fence: Option<Fence>,
     /// Objects reconciled at the same time.
     pub concurrency: u16,
+    /// How names of hosts are looked up, where the resolver of the system does not know those of the cluster.
+    pub lookup: Option<Lookup>,
 }
+
+/// The addresses of a host's name and a port.
+pub type Lookup =
+    Arc<dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -53,6 +64,7 @@ impl Context {
             shutdown: Shutdown::new(),
             fence: None,
             concurrency: 8,
+            lookup: None,
         }
     }
 

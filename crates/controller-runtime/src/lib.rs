@@ -34,7 +34,7 @@ pub use apply::{Applied, Applier, ApplyError, Made};
 pub use bootstrap::Binary;
 pub use client::{ApiTimeout, ConnectError, Layers, client_from, client_over, connect};
 pub use clock::{BootClock, SystemBootClock};
-pub use context::Context;
+pub use context::{Context, Lookup};
 pub use events::Events;
 pub use fence::{Fence, LeaseLost};
 pub use finalizer::Finalizer;

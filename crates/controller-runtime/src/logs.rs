@@ -28,9 +28,7 @@ pub enum LogError {
 pub fn init(settings: &Settings) -> Result<(), LogError> {
     let registry = tracing_subscriber::registry().with(filter(&settings.log_level)?);
     match settings.log_format {
-        LogFormat::Json => registry
-            .with(fmt::layer().json().flatten_event(true))
-            .try_init()?,
+        LogFormat::Json => registry.with(json()).try_init()?,
         LogFormat::Text => registry
             .with(fmt::layer().with_ansi(colours()))
             .try_init()?,
@@ -38,9 +36,24 @@ pub fn init(settings: &Settings) -> Result<(), LogError> {
     Ok(())
 }
 
+/// One JSON object for each line: its own fields at the top, those of what it is part of in `span`.
+fn json<S>() -> fmt::Layer<S, fmt::format::JsonFields, fmt::format::Format<fmt::format::Json>>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    fmt::layer().json().flatten_event(true)
+}
+
 /// Colour codes are for people at a terminal who did not refuse them (<https://no-color.org>), not for files.
 fn colours() -> bool {
     stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A new id of a reconcile or a poll, the same in all of its lines: 16 hexadecimal digits.
+#[must_use]
+pub fn id() -> String {
+    // Without randomness the lines still name the object.
+    format!("{:016x}", getrandom::u64().unwrap_or_default())
 }
 
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
@@ -48,8 +61,48 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    /// What is logged, in memory.
+    #[derive(Clone, Default)]
+    pub(crate) struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Kept {
+        /// The lines so far.
+        pub(crate) fn lines(&self) -> Vec<serde_json::Value> {
+            let bytes = self.0.lock().unwrap().clone();
+            let text = String::from_utf8(bytes).unwrap();
+            let lines = text.lines();
+            lines
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect()
+        }
+
+        /// Logs of this thread as a controller writes them, as long as the guard lives.
+        pub(crate) fn here(&self) -> tracing::subscriber::DefaultGuard {
+            let kept = self.clone();
+            let layer = json().with_writer(move || kept.clone());
+            tracing_subscriber::registry()
+                .with(super::filter("info").unwrap())
+                .with(layer)
+                .set_default()
+        }
+    }
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     #[test]
     fn answers_that_cannot_be_decoded_stay_out_of_the_log_unless_asked_for() {

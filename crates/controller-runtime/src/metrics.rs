@@ -1,4 +1,10 @@
-//! What `/metrics` shows. Labels never hold object names or error texts.
+//! What `/metrics` shows: the table in docs/metrics.md. Labels never hold error texts, and names of objects only in
+//! [`ObjectMetrics`].
+
+mod drift;
+mod objects;
+mod polls;
+mod process;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -11,6 +17,11 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+pub use drift::DriftMetrics;
+pub use objects::ObjectMetrics;
+pub use polls::PollMetrics;
+pub use process::ProcessMetrics;
 
 use crate::seam::Verb;
 
@@ -28,6 +39,10 @@ pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
     api: Arc<ApiMetrics>,
     reconciles: ReconcileMetrics,
+    process: ProcessMetrics,
+    objects: ObjectMetrics,
+    polls: PollMetrics,
+    drift: DriftMetrics,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -49,10 +64,18 @@ impl Metrics {
         let mut registry = Registry::with_prefix(PREFIX);
         let api = Arc::new(ApiMetrics::registered(&mut registry));
         let reconciles = ReconcileMetrics::registered(&mut registry);
+        let process = ProcessMetrics::registered(&mut registry);
+        let objects = ObjectMetrics::registered(&mut registry);
+        let polls = PollMetrics::registered(&mut registry);
+        let drift = DriftMetrics::registered(&mut registry);
         Self {
             registry: Arc::new(Mutex::new(registry)),
             api,
             reconciles,
+            process,
+            objects,
+            polls,
+            drift,
         }
     }
 
@@ -66,6 +89,30 @@ impl Metrics {
     #[must_use]
     pub fn reconciles(&self) -> ReconcileMetrics {
         self.reconciles.clone()
+    }
+
+    /// What runs, and whether it leads.
+    #[must_use]
+    pub fn process(&self) -> ProcessMetrics {
+        self.process.clone()
+    }
+
+    /// Which of the served objects are ready.
+    #[must_use]
+    pub fn objects(&self) -> ObjectMetrics {
+        self.objects.clone()
+    }
+
+    /// Counts and durations of polls of servers.
+    #[must_use]
+    pub fn polls(&self) -> PollMetrics {
+        self.polls.clone()
+    }
+
+    /// Counts of corrections of what somebody else changed.
+    #[must_use]
+    pub fn drift(&self) -> DriftMetrics {
+        self.drift.clone()
     }
 
     /// Adds a binary's own metrics; names get the prefix `dittofs_operator_`.
@@ -231,24 +278,79 @@ impl ReconcileMetrics {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
-    #[test]
-    fn requests_and_reconciles_are_counted_by_class() {
+    /// Metrics with at least one series of each.
+    fn used() -> Metrics {
         let metrics = Metrics::new();
         metrics.api().observe(Verb::Patch, Some(StatusCode::OK));
         metrics.api().observe(Verb::Get, None);
         metrics
             .reconciles()
             .observe(ReconcileResult::Waiting, Duration::from_millis(20));
+        metrics.process().set_build("share-controller", "1.2.3");
+        metrics.process().set_leader(true);
+        metrics
+            .objects()
+            .set("DittoServer", "media", "files", Some(false));
+        metrics.polls().observe(None, Duration::from_millis(20));
+        metrics
+            .polls()
+            .observe(Some("Unreachable"), Duration::from_secs(5));
+        metrics.drift().corrected("Service", ".spec.ports[port=80]");
+        metrics
+    }
+
+    #[test]
+    fn everything_is_counted_by_class() {
+        let metrics = used();
         let text = metrics.encode().unwrap();
         for line in [
             r#"dittofs_operator_api_requests_total{verb="patch",code="2xx"} 1"#,
             r#"dittofs_operator_api_requests_total{verb="get",code="none"} 1"#,
             r#"dittofs_operator_reconciles_total{result="waiting"} 1"#,
             "dittofs_operator_reconcile_duration_seconds_count 1",
+            r#"dittofs_operator_build_info{controller="share-controller",version="1.2.3",commit=""#,
+            "\ndittofs_operator_leader 1\n",
+            r#"dittofs_operator_object_ready{kind="DittoServer",namespace="media",name="files"} 0"#,
+            r#"dittofs_operator_polls_total{result="ok"} 1"#,
+            r#"dittofs_operator_polls_total{result="Unreachable"} 1"#,
+            "dittofs_operator_poll_duration_seconds_count 2",
+            r#"dittofs_operator_drift_corrected_total{kind="Service",field="spec.ports"} 1"#,
         ] {
             assert!(text.contains(line), "{line} not in\n{text}");
         }
+        metrics.objects().set("DittoServer", "media", "files", None);
+        assert!(!metrics.encode().unwrap().contains("files"));
+    }
+
+    #[test]
+    fn the_table_of_metrics_in_the_docs_is_whole() {
+        let text = used().encode().unwrap();
+        // As Prometheus names them: the series of a counter end in `_total`.
+        let shown: BTreeSet<String> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+            .map(|(name, kind)| match kind {
+                "counter" => format!("{name}_total | {kind}"),
+                _ => format!("{name} | {kind}"),
+            })
+            .collect();
+        let documented: BTreeSet<String> = include_str!("../../../docs/metrics.md")
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `dittofs_operator_"))
+            .filter_map(|line| {
+                let (name, rest) = line.split_once("` | ")?;
+                // Other tables hold expressions.
+                let is_name = name
+                    .chars()
+                    .all(|letter| letter.is_alphanumeric() || letter == '_');
+                let kind = rest.split(' ').next()?;
+                is_name.then(|| format!("dittofs_operator_{name} | {kind}"))
+            })
+            .collect();
+        assert_eq!(shown, documented);
     }
 }

@@ -1,7 +1,10 @@
 //! What the roles of every controller are made of, and how they are written to `deploy/rbac`.
 
+mod table;
+
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use k8s_openapi::api::rbac::v1::{
     ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
 };
@@ -94,10 +97,11 @@ pub fn namespaced(cluster: &ClusterRole) -> Role {
 /// What the programs that write roles do: writes below `deploy/rbac` of the folder in the first argument, the
 /// top of the checkout (default: the current folder), what the ServiceAccount with the name of `cluster` gets:
 /// `<file>.yaml` the cluster role, `bindings/<file>.yaml` its binding, `namespace/<file>.yaml` the role and
-/// binding for one namespace, `lease/<file>.yaml` those for the lease.
+/// binding for one namespace, `lease/<file>.yaml` those for the lease; and the table of `<file>` in
+/// `docs/security.md`.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// When a file cannot be written, or the page has no place for the table.
 pub fn generate(file: &str, cluster: &ClusterRole, lease: &Role) -> anyhow::Result<()> {
     let root = std::env::args_os()
         .nth(1)
@@ -121,7 +125,35 @@ pub fn generate(file: &str, cluster: &ClusterRole, lease: &Role) -> anyhow::Resu
         let documents = [document(role)?, document(&binding(role))?];
         write(&folder.join(place), file, &documents)?;
     }
+    let page = root.join("docs/security.md");
+    let text = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
+    let rules = |rules: &Option<Vec<PolicyRule>>| rules.clone().unwrap_or_default();
+    let text = table::put(&text, file, &rules(&cluster.rules), &rules(&lease.rules))?;
+    std::fs::write(&page, text)?;
     Ok(())
+}
+
+/// As [`generate`], for rights that a cluster may do without: `deploy/rbac/<component>/<file>.yaml` gets the
+/// cluster role and its binding to the ServiceAccount `account`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn component(
+    component: &str,
+    file: &str,
+    account: &str,
+    role: &ClusterRole,
+) -> anyhow::Result<()> {
+    let root = std::env::args_os()
+        .nth(1)
+        .map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let binding = ClusterRoleBinding {
+        metadata: role.metadata.clone(),
+        role_ref: reference("ClusterRole", &role.metadata),
+        subjects: Some(vec![subject(account)]),
+    };
+    let folder = root.join("deploy/rbac").join(component);
+    write(&folder, file, &[document(role)?, document(&binding)?])
 }
 
 fn reference(kind: &str, role: &ObjectMeta) -> RoleRef {

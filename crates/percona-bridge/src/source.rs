@@ -1,21 +1,110 @@
 //! Which database holds the control plane.
 
 use api_types::DittoServerSpec;
-use api_types::v1alpha1::{Database, DatabaseProvider, DatabaseType, Sqlite};
+use api_types::names;
+use api_types::reference::SecretKeyRef;
+use api_types::v1alpha1::{
+    CloudNativePgDatabase, Database, DatabaseDeletion, DatabaseName, DatabaseProvider,
+    DatabaseSecret, DatabaseType, Percona, PerconaDatabase, Sqlite, SslMode,
+};
+use serde_json::{Value, json};
+
+use crate::provider::Provider;
 
 /// The one source of the control-plane database.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// A file on the control-plane volume.
     Sqlite {
         /// Path of the file in the pod.
         path: String,
     },
-    /// A PostgreSQL server; the Secret of this name holds the connection under [`ConnectionKey`]s.
-    Secret {
-        /// Name of the Secret.
-        name: String,
-    },
+    /// A PostgreSQL server that a Secret describes.
+    Secret(SecretSource),
+    /// A PostgreSQL cluster of another operator.
+    Managed(Managed),
+}
+
+/// A PostgreSQL server that a Secret describes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretSource {
+    /// Name of the Secret.
+    pub name: String,
+    /// Its key with the whole connection as one text.
+    pub dsn_key: Option<String>,
+    /// The CA of the database server's certificate.
+    pub ca: Option<SecretKeyRef>,
+    /// Use of TLS that goes before what the Secret says.
+    pub sslmode: Option<SslMode>,
+    /// Named in the Go operator's way: what that left to the server is left to it.
+    pub by_older_field: bool,
+    /// Databases for metadata stores.
+    pub metadata: Vec<String>,
+}
+
+/// A PostgreSQL cluster of another operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Managed {
+    /// Name of its object.
+    pub cluster: String,
+    /// Databases for metadata stores.
+    pub metadata: Vec<String>,
+    settings: Settings,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Settings {
+    Percona(Box<PerconaDatabase>),
+    CloudNativePg(Box<CloudNativePgDatabase>),
+}
+
+impl Managed {
+    fn new(server: &str, settings: Settings, metadata: Vec<String>) -> Self {
+        let mut managed = Managed {
+            cluster: String::new(),
+            metadata,
+            settings,
+        };
+        managed.cluster = match managed.provider().existing() {
+            Some(name) => name.to_owned(),
+            None => names::managed_database(server),
+        };
+        managed
+    }
+
+    /// Its operator.
+    pub fn provider(&self) -> &dyn Provider {
+        match &self.settings {
+            Settings::Percona(settings) => settings.as_ref(),
+            Settings::CloudNativePg(settings) => settings.as_ref(),
+        }
+    }
+
+    /// Whether the object is ours to make.
+    pub fn is_ours(&self) -> bool {
+        self.provider().existing().is_none()
+    }
+
+    /// Whether the object goes with the server.
+    pub fn goes_with_server(&self) -> bool {
+        self.is_ours() && self.provider().deletion() == DatabaseDeletion::Delete
+    }
+
+    /// Secret with the credentials.
+    pub fn credentials(&self) -> String {
+        self.provider().credentials(&self.cluster)
+    }
+
+    /// The CA of its certificate.
+    pub fn authority(&self) -> SecretKeyRef {
+        self.provider().authority(&self.cluster)
+    }
+
+    /// The spec of the object in `namespace`: only the fields that are ours.
+    pub fn spec(&self, namespace: &str) -> Value {
+        self.provider()
+            .spec(namespace, &self.cluster, &self.metadata)
+    }
 }
 
 impl Source {
@@ -23,115 +112,233 @@ impl Source {
     pub fn provider(&self) -> DatabaseProvider {
         match self {
             Source::Sqlite { .. } => DatabaseProvider::Sqlite,
-            Source::Secret { .. } => DatabaseProvider::Secret,
+            Source::Secret(_) => DatabaseProvider::Secret,
+            Source::Managed(managed) => managed.provider().provider(),
+        }
+    }
+
+    /// The Secrets that are read for it.
+    pub fn secrets(&self, server: &str) -> Vec<String> {
+        match self {
+            Source::Sqlite { .. } => Vec::new(),
+            Source::Secret(secret) => {
+                let derived = secret
+                    .dsn_key
+                    .as_ref()
+                    .map(|_| names::database_connection(server));
+                let ca = secret.ca.as_ref().map(|ca| ca.name.0.clone());
+                std::iter::once(secret.name.clone())
+                    .chain(derived)
+                    .chain(ca)
+                    .collect()
+            }
+            Source::Managed(managed) => {
+                let backups = managed.provider().backup_credentials();
+                [managed.credentials(), managed.authority().name.0]
+                    .into_iter()
+                    .chain(backups.map(|reference| reference.name.0))
+                    .collect()
+            }
+        }
+    }
+
+    /// Databases for metadata stores.
+    pub fn metadata(&self) -> &[String] {
+        match self {
+            Source::Sqlite { .. } => &[],
+            Source::Secret(secret) => &secret.metadata,
+            Source::Managed(managed) => &managed.metadata,
+        }
+    }
+
+    /// What of it the server's process or its pod takes at the start, besides the values of Secrets.
+    pub fn restart_part(&self) -> Value {
+        match self {
+            Source::Sqlite { path } => json!({ "sqlite": path }),
+            Source::Secret(SecretSource {
+                name,
+                dsn_key,
+                ca,
+                sslmode,
+                by_older_field: _,
+                metadata: _,
+            }) => json!({
+                "secret": name,
+                "dsnKey": dsn_key,
+                "ca": ca,
+                "sslmode": sslmode.map(SslMode::as_str),
+            }),
+            Source::Managed(managed) => json!({
+                "provider": managed.provider().provider(),
+                "cluster": managed.cluster,
+                "secret": managed.credentials(),
+                "database": managed.provider().database(),
+                "sslmode": managed.provider().sslmode().as_str(),
+            }),
         }
     }
 }
 
-/// The spec asks for a provider that this release does not have.
+/// The spec asks for a database that there is no source for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "spec.{field} asks for a database that this release cannot provide: use SQLite, or name a PostgreSQL server with spec.database.postgresSecretRef"
+    "spec.{field} asks for a database that this release cannot provide: use SQLite, or name a PostgreSQL server with spec.database.secret"
 )]
 pub struct NotSupported {
     /// Path of the field below spec.
     pub field: &'static str,
 }
 
-/// A key of the Secret that describes a PostgreSQL connection, and the environment variable by
-/// which the server takes it. Source: server contract 1.3 and 2.2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionKey {
-    /// Key in the Secret.
-    pub key: &'static str,
-    /// Environment variable of the server.
-    pub variable: &'static str,
-    /// Whether the server cannot do without it.
-    pub required: bool,
-}
-
-impl ConnectionKey {
-    /// All keys, in the order of the pod's environment.
-    pub const ALL: [ConnectionKey; 6] = [
-        ConnectionKey::required("host", "DITTOFS_DATABASE_POSTGRES_HOST"),
-        ConnectionKey::optional("port", "DITTOFS_DATABASE_POSTGRES_PORT"),
-        ConnectionKey::required("database", "DITTOFS_DATABASE_POSTGRES_DATABASE"),
-        ConnectionKey::required("user", "DITTOFS_DATABASE_POSTGRES_USER"),
-        ConnectionKey::required("password", "DITTOFS_DATABASE_POSTGRES_PASSWORD"),
-        ConnectionKey::optional("sslmode", "DITTOFS_DATABASE_POSTGRES_SSLMODE"),
-    ];
-
-    const fn required(key: &'static str, variable: &'static str) -> Self {
-        ConnectionKey {
-            key,
-            variable,
-            required: true,
-        }
-    }
-
-    const fn optional(key: &'static str, variable: &'static str) -> Self {
-        ConnectionKey {
-            key,
-            variable,
-            required: false,
-        }
-    }
-}
-
-/// The control-plane database that `spec` asks for.
+/// The control-plane database that `spec` of the server called `server` asks for.
 ///
 /// The Go operator made a managed database and then wrote everything to SQLite: a server that was
-/// `taken_over` from it keeps its data there.
+/// `taken_over` from it keeps its data there until the spec says that it was moved.
 ///
 /// A Secret wins over the type `sqlite`: servers of the Go operator carry that type as a default
 /// and use PostgreSQL all the same.
 ///
 /// # Errors
-/// When the spec asks for a provider that this release does not have.
-pub fn source(spec: &DittoServerSpec, taken_over: bool) -> Result<Source, NotSupported> {
-    if !taken_over && wants_percona(spec) {
-        return Err(NotSupported {
-            field: "percona.enabled",
-        });
-    }
+/// When the spec asks for a database and says nothing of where it is.
+pub fn source(
+    server: &str,
+    spec: &DittoServerSpec,
+    taken_over: bool,
+) -> Result<Source, NotSupported> {
     let none = Database::default();
     let Database {
         kind,
         sqlite,
         postgres_secret_ref,
+        secret,
+        percona,
+        cloudnative_pg,
+        metadata_databases,
+        migrated_from: _,
     } = spec.database.as_ref().unwrap_or(&none);
-    match (postgres_secret_ref, kind) {
-        (Some(reference), _) => Ok(Source::Secret {
+    let metadata: Vec<String> = metadata_databases
+        .iter()
+        .map(|name| name.0.clone())
+        .collect();
+    if data_still_in_sqlite(spec, taken_over) {
+        return Ok(file(sqlite.as_ref()));
+    }
+    if let Some(reference) = postgres_secret_ref {
+        return Ok(Source::Secret(SecretSource {
             name: reference.name.0.clone(),
-        }),
-        (None, Some(DatabaseType::Postgres)) => Err(NotSupported {
+            dsn_key: None,
+            ca: None,
+            sslmode: None,
+            by_older_field: true,
+            metadata,
+        }));
+    }
+    if let Some(DatabaseSecret {
+        name,
+        dsn_key,
+        ca_secret_ref,
+        sslmode,
+    }) = secret
+    {
+        return Ok(Source::Secret(SecretSource {
+            name: name.0.clone(),
+            dsn_key: dsn_key.as_ref().map(|key| key.0.clone()),
+            ca: ca_secret_ref.clone(),
+            sslmode: *sslmode,
+            by_older_field: false,
+            metadata,
+        }));
+    }
+    let older = spec.percona.as_ref().filter(|percona| percona.enabled);
+    let settings = if let Some(percona) = percona {
+        Settings::Percona(Box::new(percona.clone()))
+    } else if let Some(cluster) = cloudnative_pg {
+        Settings::CloudNativePg(Box::new(cluster.clone()))
+    } else if let Some(percona) = older {
+        Settings::Percona(Box::new(of_older_field(percona)))
+    } else if *kind == Some(DatabaseType::Postgres) {
+        return Err(NotSupported {
             field: "database.type",
-        }),
-        (None, Some(DatabaseType::Sqlite) | None) => Ok(Source::Sqlite {
-            path: sqlite.as_ref().map_or_else(
-                || Sqlite::DEFAULT_PATH.to_owned(),
-                |sqlite| sqlite.path.clone(),
-            ),
-        }),
+        });
+    } else {
+        return Ok(file(sqlite.as_ref()));
+    };
+    Ok(Source::Managed(Managed::new(server, settings, metadata)))
+}
+
+fn file(sqlite: Option<&Sqlite>) -> Source {
+    Source::Sqlite {
+        path: sqlite.map_or_else(
+            || Sqlite::DEFAULT_PATH.to_owned(),
+            |sqlite| sqlite.path.clone(),
+        ),
+    }
+}
+
+/// `spec.percona` in today's words.
+fn of_older_field(older: &Percona) -> PerconaDatabase {
+    let Percona {
+        enabled: _,
+        delete_with_server,
+        replicas,
+        storage_size,
+        storage_class_name,
+        database_name,
+        backup,
+    } = older;
+    PerconaDatabase {
+        cluster_ref: None,
+        user: PerconaDatabase::USER.to_owned(),
+        database_name: DatabaseName(database_name.clone()),
+        secret_ref: None,
+        cr_version: PerconaDatabase::CR_VERSION.to_owned(),
+        image: PerconaDatabase::IMAGE.to_owned(),
+        postgres_version: PerconaDatabase::POSTGRES_VERSION,
+        replicas: *replicas,
+        storage_size: storage_size.clone(),
+        storage_class_name: storage_class_name.clone(),
+        resources: None,
+        deletion_policy: if *delete_with_server {
+            DatabaseDeletion::Delete
+        } else {
+            DatabaseDeletion::Retain
+        },
+        backup: backup.clone(),
+        sslmode: None,
     }
 }
 
 /// Whether the data of a taken-over server lies in SQLite although a managed database is asked for.
 pub fn data_still_in_sqlite(spec: &DittoServerSpec, taken_over: bool) -> bool {
-    taken_over && wants_percona(spec) && matches!(source(spec, true), Ok(Source::Sqlite { .. }))
-}
-
-fn wants_percona(spec: &DittoServerSpec) -> bool {
-    spec.percona.as_ref().is_some_and(|percona| percona.enabled)
+    let database = spec.database.as_ref();
+    let by_older_field = spec.percona.as_ref().is_some_and(|percona| percona.enabled);
+    let another = database.is_some_and(|database| {
+        database.postgres_secret_ref.is_some()
+            || database.secret.is_some()
+            || database.cloudnative_pg.is_some()
+    });
+    let moved = database.is_some_and(|database| {
+        database.percona.is_some() && database.migrated_from == Some(DatabaseProvider::Sqlite)
+    });
+    taken_over && by_older_field && !another && !moved
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(database: serde_json::Value) -> Result<Source, NotSupported> {
-        let spec = serde_json::json!({"storage": {"metadataSize": "1Gi"}, "database": database});
-        source(&serde_json::from_value(spec).unwrap(), false)
+    fn of(rest: Value, taken_over: bool) -> Result<Source, NotSupported> {
+        let mut spec = json!({"storage": {"metadataSize": "1Gi"}});
+        spec.as_object_mut()
+            .unwrap()
+            .extend(rest.as_object().unwrap().clone());
+        source("files", &serde_json::from_value(spec).unwrap(), taken_over)
+    }
+
+    fn managed(rest: Value) -> Managed {
+        match of(rest, false) {
+            Ok(Source::Managed(managed)) => managed,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -139,41 +346,72 @@ mod tests {
         let expected = Source::Sqlite {
             path: "/data/controlplane/controlplane.db".to_owned(),
         };
-        assert_eq!(of(serde_json::json!(null)), Ok(expected.clone()));
-        assert_eq!(of(serde_json::json!({"sqlite": {}})), Ok(expected));
+        assert_eq!(of(json!({}), false), Ok(expected.clone()));
+        assert_eq!(of(json!({"database": {"sqlite": {}}}), false), Ok(expected));
     }
 
     #[test]
     fn a_secret_means_postgresql_whatever_default_type_an_old_object_carries() {
-        let reference = serde_json::json!({"name": "pg", "key": "unused"});
-        let expected = Source::Secret {
-            name: "pg".to_owned(),
-        };
-        assert_eq!(
-            of(serde_json::json!({"postgresSecretRef": reference})),
-            Ok(expected.clone())
+        let reference = json!({"name": "pg", "key": "unused"});
+        let plain = of(json!({"database": {"postgresSecretRef": reference}}), false);
+        assert!(
+            matches!(&plain, Ok(Source::Secret(secret)) if secret.name == "pg" && secret.by_older_field)
         );
-        assert_eq!(
-            of(serde_json::json!({"type": "sqlite", "postgresSecretRef": reference})),
-            Ok(expected)
-        );
+        let typed = json!({"database": {"type": "sqlite", "postgresSecretRef": reference}});
+        assert_eq!(of(typed, false), plain);
     }
 
     #[test]
-    fn a_managed_database_is_refused_instead_of_writing_to_sqlite_in_silence() {
-        let spec =
-            serde_json::json!({"storage": {"metadataSize": "1Gi"}, "percona": {"enabled": true}});
-        let refused = source(&serde_json::from_value(spec).unwrap(), false).unwrap_err();
-        assert!(refused.to_string().contains("spec.percona.enabled"));
+    fn a_type_without_a_place_is_refused() {
+        let refused = of(json!({"database": {"type": "postgres"}}), false).unwrap_err();
+        assert!(refused.to_string().contains("spec.database.type"));
     }
 
     #[test]
-    fn a_taken_over_server_keeps_its_data_where_the_go_operator_wrote_it() {
-        let spec =
-            serde_json::json!({"storage": {"metadataSize": "1Gi"}, "percona": {"enabled": true}});
-        let spec = serde_json::from_value(spec).unwrap();
-        assert!(matches!(source(&spec, true), Ok(Source::Sqlite { .. })));
-        assert!(data_still_in_sqlite(&spec, true));
-        assert!(!data_still_in_sqlite(&spec, false));
+    fn the_older_field_means_a_cluster_of_its_own_for_a_new_server() {
+        let older = managed(
+            json!({"percona": {"enabled": true, "databaseName": "d", "deleteWithServer": true, "replicas": 3}}),
+        );
+        assert_eq!(older.cluster, "files-postgres");
+        assert!(older.is_ours() && older.goes_with_server());
+        assert_eq!(older.credentials(), "files-postgres-pguser-dittofs");
+        assert_eq!(older.spec("media")["instances"][0]["replicas"], 3);
+        assert_eq!(older.provider().database(), "d");
+    }
+
+    #[test]
+    fn a_cluster_that_exists_is_nobodys_to_make_or_delete() {
+        let named = managed(
+            json!({"database": {"percona": {"clusterRef": {"name": "shared"}, "user": "files", "databaseName": "files"}}}),
+        );
+        assert_eq!(named.cluster, "shared");
+        assert!(!named.is_ours() && !named.goes_with_server());
+        assert_eq!(named.credentials(), "shared-pguser-files");
+        let named = managed(json!({"database": {"cloudnativePG": {"clusterRef": {"name": "c"}}}}));
+        assert_eq!(named.credentials(), "c-app");
+        assert_eq!(named.authority(), SecretKeyRef::new("c-ca", "ca.crt"));
+    }
+
+    #[test]
+    fn a_taken_over_server_keeps_its_data_where_the_go_operator_wrote_it_until_it_is_moved() {
+        let older = json!({"percona": {"enabled": true}});
+        assert!(matches!(of(older, true), Ok(Source::Sqlite { .. })));
+        let asked = json!({"percona": {"enabled": true}, "database": {"percona": {}}});
+        assert!(matches!(of(asked, true), Ok(Source::Sqlite { .. })));
+        let moved = json!({"percona": {"enabled": true}, "database": {"percona": {}, "migratedFrom": "sqlite"}});
+        assert!(matches!(of(moved, true), Ok(Source::Managed(_))));
+    }
+
+    #[test]
+    fn the_restart_part_of_the_older_field_is_that_of_earlier_releases() {
+        let older = of(
+            json!({"database": {"postgresSecretRef": {"name": "pg", "key": "k"}}}),
+            false,
+        );
+        let part = older.unwrap().restart_part();
+        assert_eq!(
+            part,
+            json!({"secret": "pg", "dsnKey": null, "ca": null, "sslmode": null})
+        );
     }
 }

@@ -47,7 +47,10 @@ pub fn account_credentials(
     opaque(metadata, [(PASSWORD_KEY, password.expose_secret())])
 }
 
-fn opaque<const N: usize>(metadata: ObjectMeta, data: [(&str, &str); N]) -> Secret {
+pub(crate) fn opaque<'v>(
+    metadata: ObjectMeta,
+    data: impl IntoIterator<Item = (&'v str, &'v str)>,
+) -> Secret {
     Secret {
         metadata,
         type_: Some("Opaque".to_owned()),

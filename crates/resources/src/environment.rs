@@ -6,12 +6,12 @@ use api_types::reference::SecretKeyRef;
 use api_types::v1alpha1::Identity;
 use configgen::{JWT_KEY, PASSWORD_KEY};
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, SecretKeySelector};
-use percona_bridge::{ConnectionKey, Source};
+use percona_bridge::{Origin, Variable, Wiring};
 
 use crate::{Instance, extras};
 
 /// The variables of the server's container, in a fixed order.
-pub(crate) fn environment(instance: &Instance<'_>, source: &Source) -> Vec<EnvVar> {
+pub(crate) fn environment(instance: &Instance<'_>, database: &Wiring) -> Vec<EnvVar> {
     let identity = instance.spec.identity.clone().unwrap_or_default();
     let Identity {
         kind: _,
@@ -31,15 +31,7 @@ pub(crate) fn environment(instance: &Instance<'_>, source: &Source) -> Vec<EnvVa
         // A seed of the first start: a pod whose server knows its accounts starts without it.
         from_secret("DITTOFS_ADMIN_INITIAL_PASSWORD", &admin, false),
     ];
-    if let Source::Secret { name } = source {
-        variables.extend(ConnectionKey::ALL.iter().map(|key| {
-            from_secret(
-                key.variable,
-                &SecretKeyRef::new(name.as_str(), key.key),
-                key.required,
-            )
-        }));
-    }
+    variables.extend(database.variables.iter().map(of_database));
     if let Some(password) = ldap
         .filter(|ldap| ldap.enabled == Some(true))
         .and_then(|ldap| ldap.bind_password_secret_ref)
@@ -64,6 +56,21 @@ pub(crate) fn environment(instance: &Instance<'_>, source: &Source) -> Vec<EnvVa
         }
     }
     variables
+}
+
+fn of_database(variable: &Variable) -> EnvVar {
+    let Variable { name, origin } = variable;
+    match origin {
+        Origin::Secret {
+            reference,
+            optional,
+        } => from_secret(name, reference, !optional),
+        Origin::Text(text) => EnvVar {
+            name: (*name).to_owned(),
+            value: Some(text.clone()),
+            ..EnvVar::default()
+        },
+    }
 }
 
 fn from_secret(variable: &str, reference: &SecretKeyRef, required: bool) -> EnvVar {

@@ -8,6 +8,7 @@ mod adapters;
 mod children;
 mod config_map;
 mod credentials;
+mod database;
 mod disruption;
 mod environment;
 mod extras;
@@ -26,6 +27,7 @@ pub use adapters::{AdapterTarget, LegacyPort, adapter_policy, adapter_service, p
 pub use children::Children;
 pub use config_map::config_map;
 pub use credentials::{account_credentials, admin_secret, jwt_secret};
+pub use database::{Database, cnpg_cluster, connection_secret, percona_cluster};
 pub use disruption::disruption_budget;
 pub use instance::Instance;
 pub use monitoring::{

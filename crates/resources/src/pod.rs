@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
     PodTemplateSpec, SleepAction,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use percona_bridge::Source;
+use percona_bridge::Wiring;
 
 use crate::environment::environment;
 use crate::volumes::mounted;
@@ -24,15 +24,15 @@ const PRE_STOP: i64 = 5;
 /// Seconds beyond the server's own hard limit for a clean stop.
 const STOP_MARGIN: i64 = 10;
 
-/// The pod template for the restart `digest`; `claims` are those that the StatefulSet has.
+/// The pod template for the restart `digest`; `database` is how the pod reaches one elsewhere, `claims` are those that the StatefulSet has.
 pub fn pod_template(
     instance: &Instance<'_>,
-    source: &Source,
+    database: &Wiring,
     claims: &[Claim],
     digest: &str,
 ) -> PodTemplateSpec {
     let spec = instance.spec;
-    let mounted = mounted(instance, claims);
+    let mounted = mounted(instance, database, claims);
     let settings = spec.pod.clone().unwrap_or_default();
     let PodSettings {
         labels: extra_labels,
@@ -77,7 +77,7 @@ pub fn pod_template(
                 .chain([format!("{}/{}", paths::CONFIG, paths::CONFIG_KEY)])
                 .collect(),
         ),
-        env: Some(environment(instance, source)),
+        env: Some(environment(instance, database)),
         ports: Some(ports),
         volume_mounts: Some(mounted.mounts),
         startup_probe: Some(probes.startup),
@@ -171,10 +171,19 @@ mod tests {
     fn rendered(spec: serde_json::Value) -> PodTemplateSpec {
         let server = server(spec);
         let instance = Instance::of(&server).unwrap();
-        let source = percona_bridge::source(&server.spec, false).unwrap();
+        let source = percona_bridge::source("files", &server.spec, false).unwrap();
+        // Every Secret has every key that is asked for.
+        let read = |_: &str, key: &str| match key {
+            "port" => percona_bridge::Lookup::Value(b"5432"),
+            "ca.crt" => percona_bridge::Lookup::Value(b"-----BEGIN CERTIFICATE-----"),
+            "sslrootcert" | "sslmode" => percona_bridge::Lookup::NoKey,
+            _ => percona_bridge::Lookup::Value(b"value"),
+        };
+        let database = percona_bridge::connection("files", &source, read).unwrap();
+        let database = database.map(|connection| connection.wiring);
         pod_template(
             &instance,
-            &source,
+            &database.unwrap_or_default(),
             &crate::volumes_of(&server.spec),
             "digest",
         )
@@ -199,6 +208,35 @@ mod tests {
                     "machineAccount": {"enabled": true, "accountName": "F$", "secretRef": reference, "keytabSecretRef": reference}},
             },
         })));
+    }
+
+    #[test]
+    fn the_pod_of_a_server_with_a_managed_database_has_the_ca_and_no_key() {
+        let template = rendered(serde_json::json!({"database": {"percona": {}}}));
+        let spec = template.spec.unwrap();
+        let environment = spec.containers[0].env.clone().unwrap();
+        let database: Vec<_> = environment
+            .iter()
+            .filter(|variable| variable.name.starts_with("DITTOFS_DATABASE_"))
+            .collect();
+        insta::assert_yaml_snapshot!(database);
+        let volumes = spec.volumes.unwrap();
+        let volume = volumes
+            .iter()
+            .find(|volume| volume.name == "database-ca")
+            .unwrap();
+        let secret = volume.secret.clone().unwrap();
+        assert_eq!(
+            secret.secret_name.as_deref(),
+            Some("files-postgres-cluster-cert")
+        );
+        let keys: Vec<String> = secret
+            .items
+            .unwrap()
+            .into_iter()
+            .map(|item| item.key)
+            .collect();
+        assert_eq!(keys, ["ca.crt"]);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume, VolumeMount,
 };
 
+use percona_bridge::Wiring;
+
 use crate::{Instance, extras};
 
 /// Volumes of a pod and their mounts, in the same order.
@@ -26,7 +28,7 @@ pub fn volumes_of(spec: &DittoServerSpec) -> Vec<Claim> {
 }
 
 /// Everything that the server's container mounts; `claims` are those that the StatefulSet has.
-pub(crate) fn mounted(instance: &Instance<'_>, claims: &[Claim]) -> Mounted {
+pub(crate) fn mounted(instance: &Instance<'_>, database: &Wiring, claims: &[Claim]) -> Mounted {
     let mut mounts: Vec<VolumeMount> = claims
         .iter()
         .map(|claim| mount(claim.name(), claim.mount_path(), false))
@@ -49,7 +51,12 @@ pub(crate) fn mounted(instance: &Instance<'_>, claims: &[Claim]) -> Mounted {
     ];
     mounts.push(mount("config", paths::CONFIG, true));
     mounts.push(mount("tmp", "/tmp", false));
-    for (volume, path) in secrets(instance.spec) {
+    // Only the certificate: the Secret may hold the database server's key too.
+    let ca = database.ca.as_ref().map(|ca| {
+        let volume = key("database-ca", ca, "ca.crt", None);
+        (volume, paths::DATABASE_CA)
+    });
+    for (volume, path) in secrets(instance.spec).into_iter().chain(ca) {
         mounts.push(mount(&volume.name, path, true));
         volumes.push(volume);
     }

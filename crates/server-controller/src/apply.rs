@@ -1,6 +1,7 @@
 //! The fourth step: writes what differs, the StatefulSet after everything that its pod needs. A child that cannot be written does
 //! not keep the others, nor the status, from being written.
 
+pub mod database;
 pub mod deletion;
 pub mod finalizer;
 pub mod storage;
@@ -171,11 +172,14 @@ pub async fn apply(
         failures.push(error);
     }
     let storage = storage::apply(client, applier, watches, observed, plan, &applied).await;
-    Applied {
+    let mut applied = Applied {
         live: applied,
         failures,
         storage,
-    }
+    };
+    // The pod is not made before it is ready, so nothing waits for the write.
+    database::apply(applier, watches, observed, plan, &mut applied).await;
+    applied
 }
 
 /// The wish for the StatefulSet, with regard to a pod that lost its own.

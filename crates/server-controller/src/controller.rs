@@ -5,12 +5,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_types::DittoServer;
-use api_types::conditions::ConditionType;
+use api_types::conditions::{ConditionType, find};
 use api_types::names::{self, Volume};
+use api_types::{DittoFSShare, DittoServer};
 use async_trait::async_trait;
 use controller_runtime::report::{ReportError, Reporter};
-use controller_runtime::{Applier, Context, Events, Outcome, Reconcile};
+use controller_runtime::{Applier, Context, Events, Outcome, Reconcile, Scope};
 use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -18,6 +18,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Client;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
+use percona_bridge::Source;
 
 use crate::MANAGER;
 use crate::apply::storage::StorageOutcome;
@@ -38,6 +39,9 @@ const FRESH_LOOK: Duration = Duration::from_millis(100);
 /// label, so no watch tells when it goes.
 const NAME_CONFLICT_POLL: Duration = Duration::from_secs(10);
 
+/// Time between two looks at shares whose metadata stores are given new credentials: no watch tells of them.
+const STORES_POLL: Duration = Duration::from_secs(3);
+
 /// How often a deletion that waits for something looks again by itself.
 const DELETION_CHECK: Duration = Duration::from_secs(10);
 
@@ -50,11 +54,12 @@ pub async fn run(context: Context) -> anyhow::Result<()> {
     let (watches, primary, triggers) = Watches::start(&context, rights);
     let controller = Arc::new(ServerController {
         client: context.client.clone(),
-        applier: Applier::new(context.client.clone(), MANAGER),
+        applier: Applier::new(context.client.clone(), MANAGER).counting(context.metrics.drift()),
         events: context.events(),
         surroundings: Surroundings {
             cluster_domain: context.settings.cluster_domain.clone(),
         },
+        scope: context.scope.clone(),
         watches,
         unsaid: Unsaid::default(),
     });
@@ -75,6 +80,7 @@ struct ServerController {
     applier: Applier,
     events: Events,
     surroundings: Surroundings,
+    scope: Scope,
     watches: Watches,
     unsaid: Unsaid,
 }
@@ -102,6 +108,7 @@ impl Reconcile for ServerController {
             return Ok(Outcome::WaitFor(FRESH_LOOK));
         };
         let (observed, plan) = self.settle_secrets(observed, plan).await?;
+        let (observed, plan) = self.settle_database(observed, plan).await?;
         let validated = validate::validate(&observed)?;
         let applied =
             apply::apply(&self.client, &self.applier, &self.watches, &observed, &plan).await;
@@ -147,6 +154,7 @@ impl Reconcile for ServerController {
             status::storage_wake(&observed, &status, now),
             in_the_way.then_some(NAME_CONFLICT_POLL),
             unsaid,
+            self.database_wake(&observed, now),
         ];
         outcome(applied, again.into_iter().flatten().min())
     }
@@ -183,9 +191,16 @@ impl Reconcile for ServerController {
         hasher.finish()
     }
 
+    fn ready(&self, server: &DittoServer) -> Option<bool> {
+        let status = server.status.as_ref();
+        let ready = status.and_then(|status| find(&status.conditions, ConditionType::Ready));
+        Some(ready.is_some_and(|ready| ready.status == "True"))
+    }
+
     fn gone(&self, namespace: &str, name: &str) {
         let server = ObjectRef::new(name).within(namespace);
         self.unsaid.forget(&server);
+        self.watches.checks.forget(&server);
         self.watches.forget(self.watches.references.remove(&server));
         // A deletion asks for this one also where the server does not refer to it.
         self.watches
@@ -214,8 +229,16 @@ impl ServerController {
         let classes = classes
             .into_iter()
             .map(|class| (StorageClass::kind(&()), String::new(), class));
+        let cluster = match observe::source(server) {
+            Some(Source::Managed(managed)) => {
+                let kind = managed.provider().kind().into();
+                Some((kind, namespace.to_owned(), managed.cluster))
+            }
+            _ => None,
+        };
         let server = ObjectRef::new(name).within(namespace);
-        let left = self.watches.references.set(&server, secrets.chain(classes));
+        let targets = secrets.chain(classes).chain(cluster);
+        let left = self.watches.references.set(&server, targets);
         self.watches.forget(left);
     }
 
@@ -259,6 +282,82 @@ impl ServerController {
             Err(conflict) if conflict.is_conflict() => Ok(Outcome::WaitFor(FRESH_LOOK)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Asks for the trial logins that are wanted, and plans by what they have brought so far. Then the Secret
+    /// with the parts of the connection is brought up to date, before the pod that needs it.
+    async fn settle_database(
+        &self,
+        mut observed: Observed,
+        plan: Plan,
+    ) -> anyhow::Result<(Observed, Plan)> {
+        if plan.paused || plan.deletion.is_some() {
+            return Ok((observed, plan));
+        }
+        let server = ObjectRef::from_obj(&*observed.server);
+        let wanted = validate::validate(&observed)?.database.trials;
+        let answers = self.watches.checks.ask(&server, &wanted);
+        if wanted.is_empty() && !plan.connect {
+            return Ok((observed, plan));
+        }
+        observed.database.trials = answers.into_iter().collect();
+        observed.database.outdated = self.outdated_stores(&observed).await?;
+        let mut plan = plan::plan(&observed, &validate::validate(&observed)?)?;
+        if plan.connect {
+            let names = secret_names(&observed.server);
+            let namespace = {
+                let validated = validate::validate(&observed)?;
+                let instance = &validated.instance;
+                if let Some(connection) = &validated.database.connection {
+                    let secrets = &self.watches.secrets;
+                    let parts = &connection.parts;
+                    apply::database::connect(&self.client, secrets, instance, &observed, parts)
+                        .await?;
+                }
+                instance.namespace.to_owned()
+            };
+            observed.secrets =
+                observe::secrets(&self.client, &self.watches.secrets, &namespace, &names).await?;
+            plan = plan::plan(&observed, &validate::validate(&observed)?)?;
+        }
+        Ok((observed, plan))
+    }
+
+    /// The shares whose metadata stores must be given new credentials before the pod is restarted with them. A
+    /// server that does not serve cannot be given anything.
+    async fn outdated_stores(&self, observed: &Observed) -> anyhow::Result<Vec<String>> {
+        let validated = validate::validate(observed)?;
+        let has_stores = matches!(&validated.source, Ok(source) if !source.metadata().is_empty());
+        let connection = validated.database.connection.as_ref();
+        match connection {
+            Some(connection)
+                if has_stores && validated.database.restarts && status::serves(observed) =>
+            {
+                let apis = self.scope.apis::<DittoFSShare>(&self.client);
+                Ok(observe::outdated_stores(apis, observed, &connection.secret).await?)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// When to look again at a database that does not answer, although nothing that is watched changes.
+    fn database_wake(&self, observed: &Observed, now: Timestamp) -> Option<Duration> {
+        let server = ObjectRef::from_obj(&*observed.server);
+        let patience = match observe::source(&observed.server) {
+            Some(Source::Managed(managed)) => observe::patience(&observed.database, &managed, now),
+            _ => None,
+        };
+        // Once it is over, warnings are looked for now and then.
+        let patience = patience.map(|left| {
+            if left.is_zero() {
+                observe::PATIENCE
+            } else {
+                left
+            }
+        });
+        let trial = self.watches.checks.wake(&server);
+        let stores = (!observed.database.outdated.is_empty()).then_some(STORES_POLL);
+        patience.into_iter().chain(trial).chain(stores).min()
     }
 
     /// Makes the Secrets that are ours to make and are not there, then looks again at them, so that

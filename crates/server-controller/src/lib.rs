@@ -5,6 +5,7 @@
 //! applied.
 
 pub mod apply;
+pub mod check;
 pub mod claims;
 pub mod controller;
 pub mod observe;

@@ -3,6 +3,7 @@
 //! What cannot be read ends the visit, so that no decision is made from half a picture. The one
 //! exception is a Secret that the API server refuses to show: that is a fact for people.
 
+mod database;
 mod orphan;
 mod secrets;
 mod storage;
@@ -24,6 +25,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
 use kube::{Api, Client};
+use percona_bridge::Source;
 use resources::{Children, Instance, PrometheusRule, ServiceMonitor};
 
 use crate::claims::templates_behind;
@@ -32,6 +34,7 @@ use crate::status::trouble;
 use crate::takeover;
 use crate::watches::Watches;
 
+pub use database::{DatabaseFacts, LiveClusters, PATIENCE, outdated_stores, patience};
 pub use secrets::{HeldSecret, SecretState};
 pub(crate) use secrets::{keep, secrets};
 pub use storage::{ClaimEvent, ClassState, StorageFacts, class_names, may_read_classes};
@@ -79,6 +82,8 @@ pub struct Observed {
     pub secrets: BTreeMap<String, SecretState>,
     /// What is known of storage beside the claims.
     pub storage: StorageFacts,
+    /// What is known of the database cluster.
+    pub database: DatabaseFacts,
 }
 
 impl Observed {
@@ -128,10 +133,12 @@ pub async fn observe(
         .stateful_sets
         .cached(&namespace, &names::stateful_set(&name));
     let look_up = LookUp::of(&server, set.as_deref(), leaving);
-    let (live, mut claims, secrets) = tokio::try_join!(
+    let source = source(&server);
+    let (live, mut claims, secrets, database) = tokio::try_join!(
         children(watches, &namespace, &name, &server),
         claims_of(watches, &namespace, &name, look_up),
         secrets(client, &watches.secrets, &namespace, &names),
+        database::facts(client, watches, &namespace, source.as_ref(), now),
     )?;
     // A StatefulSet that is in no store was found by name.
     let more = LookUp::of(&server, live.stateful_set.as_deref(), leaving);
@@ -173,6 +180,7 @@ pub async fn observe(
         mount_failure,
         secrets,
         storage: StorageFacts::default(),
+        database,
     };
     if !leaving {
         observed.storage = storage::facts(client, watches, &observed, now).await?;
@@ -235,10 +243,16 @@ pub fn identity(server: &DittoServer) -> (String, String) {
     )
 }
 
+/// The database of `server`, where the spec says which.
+pub fn source(server: &DittoServer) -> Option<Source> {
+    let (_, name) = identity(server);
+    percona_bridge::source(&name, &server.spec, takeover::is_done(server)).ok()
+}
+
 /// The Secrets that `server` refers to, each once.
 pub fn secret_names(server: &DittoServer) -> Vec<String> {
     let (_, name) = identity(server);
-    let source = percona_bridge::source(&server.spec, takeover::is_done(server)).ok();
+    let source = source(server);
     let mut names: Vec<String> = configgen::inputs(&name, &server.spec, source.as_ref())
         .into_iter()
         .map(|input| input.reference.name.0)

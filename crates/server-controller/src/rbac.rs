@@ -2,10 +2,17 @@
 
 use controller_runtime::rbac::{READ, READ_APPLY, READ_APPLY_DELETE, rule};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use percona_bridge::{CnpgCluster, PerconaPGCluster};
 use resources::{PrometheusRule, ServiceMonitor};
 
 /// Name of the roles, and of the ServiceAccount that they are meant for.
 pub const NAME: &str = "dittofs-server-controller";
+
+/// Folder of the rights to PerconaPGClusters.
+const PERCONA: &str = "percona";
+
+/// Folder of the rights to Clusters of CloudNativePG.
+const CLOUDNATIVE_PG: &str = "cloudnative-pg";
 
 /// Everything but the lease: cluster-wide when bound by a ClusterRoleBinding, else in the
 /// namespaces of its RoleBindings.
@@ -23,6 +30,8 @@ pub fn cluster_role() -> ClusterRole {
             &["dittoservers/finalizers"],
             &["update"],
         ),
+        // Asked before a restart with new credentials, which their metadata stores must have by then.
+        rule("dittofs.dittofs.com", &["dittofsshares"], &["list"]),
         rule("", &["configmaps"], READ_APPLY),
         rule("", &["services"], READ_APPLY_DELETE),
         // Claim templates cannot be changed, so a StatefulSet whose claims have grown is replaced.
@@ -79,6 +88,41 @@ pub fn cluster_role() -> ClusterRole {
         rule("storage.k8s.io", &["storageclasses"], READ),
     ];
     controller_runtime::rbac::cluster_role(NAME, rules)
+}
+
+/// The roles that a cluster may do without, with the folders in and below which they are installed.
+pub fn components() -> [(&'static str, ClusterRole); 2] {
+    [
+        (PERCONA, percona_role()),
+        (CLOUDNATIVE_PG, cloudnative_pg_role()),
+    ]
+}
+
+/// What a PerconaPGCluster for a server takes, for clusters with the Percona operator.
+fn percona_role() -> ClusterRole {
+    database_role(PERCONA, PerconaPGCluster::CRD)
+}
+
+/// What a Cluster of CloudNativePG for a server takes, for clusters with that operator.
+fn cloudnative_pg_role() -> ClusterRole {
+    database_role(CLOUDNATIVE_PG, CnpgCluster::CRD)
+}
+
+/// The right to the resource whose definition is called `crd`, and to follow that definition.
+fn database_role(component: &str, crd: &str) -> ClusterRole {
+    let (plural, group) = crd.split_once('.').unwrap_or_default();
+    let rules = vec![
+        PolicyRule {
+            resource_names: Some(vec![crd.to_owned()]),
+            ..rule(
+                "apiextensions.k8s.io",
+                &["customresourcedefinitions"],
+                &["list", "watch"],
+            )
+        },
+        rule(group, &[plural], READ_APPLY_DELETE),
+    ];
+    controller_runtime::rbac::cluster_role(&format!("{NAME}-{component}"), rules)
 }
 
 /// The lease, in the controller's own namespace.

@@ -49,6 +49,7 @@ pub(crate) fn empty(spec: Value) -> Observed {
         mount_failure: None,
         secrets,
         storage: crate::observe::StorageFacts::default(),
+        database: crate::observe::DatabaseFacts::default(),
     }
 }
 

@@ -1,18 +1,23 @@
 //! The second step, pure: which inputs are complete, which are ours to make, what is in the way.
 
+mod conflicts;
+pub(crate) mod database;
+#[cfg(test)]
+mod database_tests;
+
 use std::collections::BTreeMap;
 
 use api_types::conditions::Reason;
 use api_types::names;
 use api_types::names::Volume;
 use api_types::v1alpha1::KERBEROS_IN_USE;
-use configgen::{Check, Concern, Effect, Input, JWT_KEY, PASSWORD_KEY};
-use kube::Resource;
+use configgen::{Check, Concern, Effect, Input, InputKind, JWT_KEY, PASSWORD_KEY};
 use percona_bridge::{NotSupported, Source};
-use resources::{Children, Instance};
+use resources::Instance;
 
 use crate::observe::{HeldSecret, Observed, SecretState};
 use crate::takeover;
+use database::DatabaseView;
 
 /// A Secret that the operator makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +55,8 @@ pub struct Validated<'a> {
     pub instance: Instance<'a>,
     /// Its control-plane database.
     pub source: Result<Source, NotSupported>,
+    /// What is known of that database.
+    pub database: DatabaseView,
     /// Secrets to make before anything else.
     pub make: Vec<Generated>,
     /// Inputs that cannot be used.
@@ -71,7 +78,11 @@ pub struct NotInCluster;
 /// When the object does not come from a cluster.
 pub fn validate(observed: &Observed) -> Result<Validated<'_>, NotInCluster> {
     let instance = Instance::of(&observed.server).ok_or(NotInCluster)?;
-    let source = percona_bridge::source(instance.spec, takeover::is_done(&observed.server));
+    let source = percona_bridge::source(
+        instance.name,
+        instance.spec,
+        takeover::is_done(&observed.server),
+    );
     let inputs = configgen::inputs(instance.name, instance.spec, source.as_ref().ok());
     let mut judged = Judged::default();
     for input in &inputs {
@@ -80,14 +91,27 @@ pub fn validate(observed: &Observed) -> Result<Validated<'_>, NotInCluster> {
     let Judged {
         make,
         mut problems,
-        restart,
+        mut restart,
         jwt,
     } = judged;
     problems.dedup();
+    let mut database = match &source {
+        Ok(source) => database::view(observed, &instance, source, &mut problems),
+        Err(_) => DatabaseView::default(),
+    };
+    for reference in database.connection.iter().flat_map(|known| &known.restart) {
+        let secret = observed.secrets.get(&reference.name.0);
+        if let Some(SecretState::Present(secret)) = secret
+            && let Some(value) = secret.value(&reference.key.0)
+        {
+            let name = format!("{}/{}", reference.name, reference.key);
+            restart.insert(name, value.to_vec());
+        }
+    }
     problems.extend(port_conflicts(observed));
     problems.extend(still_used(observed));
     let complete = make.is_empty() && problems.is_empty();
-    let digest = match (&source, jwt) {
+    let mut digest = match (&source, jwt) {
         (Ok(source), Some(key)) if complete => Some(configgen::restart_digest(
             &configgen::RestartSpec::of(instance.spec, source),
             &restart,
@@ -95,10 +119,29 @@ pub fn validate(observed: &Observed) -> Result<Validated<'_>, NotInCluster> {
         )),
         _ => None,
     };
-    let conflicts = conflicts(observed, &instance);
+    if let Ok(source) = &source {
+        let before = problems.len();
+        let wanted = digest.as_deref();
+        database::try_logins(
+            observed,
+            &instance,
+            source,
+            wanted,
+            &mut database,
+            &mut problems,
+        );
+        if database.restarts {
+            database::await_stores(observed, &mut problems);
+        }
+        if problems.len() > before {
+            digest = None;
+        }
+    }
+    let conflicts = conflicts::conflicts(observed, &instance);
     Ok(Validated {
         instance,
         source,
+        database,
         make,
         problems,
         conflicts,
@@ -182,6 +225,10 @@ struct Judged {
 }
 
 fn judge(observed: &Observed, instance: &Instance<'_>, input: &Input, judged: &mut Judged) {
+    // Which keys of which Secrets make a connection is judged with the database.
+    if input.kind == InputKind::DatabaseConnection {
+        return;
+    }
     let name = &input.reference.name.0;
     let generated = generated(instance, input);
     let mut problem = |reason, message: String| {
@@ -329,60 +376,6 @@ fn flaw(check: Check, value: &[u8]) -> Option<String> {
             Ok(_) => Some(format!("must have {least} to {most} characters")),
         },
     }
-}
-
-fn conflicts(observed: &Observed, instance: &Instance<'_>) -> Vec<Conflict> {
-    fn foreign<K: Resource<DynamicType = ()>>(
-        instance: &Instance<'_>,
-        live: Option<&K>,
-    ) -> Option<String> {
-        live.filter(|live| !instance.owns(*live))?
-            .meta()
-            .name
-            .clone()
-    }
-    let Children {
-        config,
-        headless,
-        api,
-        metrics,
-        stateful_set,
-        budget,
-        policy,
-        monitor,
-        rule,
-    } = &observed.live;
-    let spec = instance.spec.metrics.as_ref();
-    let wants_metrics = spec.is_some_and(|spec| spec.enabled);
-    let wants_monitor = spec.is_some_and(|spec| spec.wanted_monitor().is_some());
-    let wants_rule = spec.is_some_and(|spec| spec.wanted_rule().is_some());
-    let wants_policy = instance.spec.network_policy.enabled;
-    [
-        ("ConfigMap", foreign(instance, config.as_deref())),
-        ("Service", foreign(instance, headless.as_deref())),
-        ("Service", foreign(instance, api.as_deref())),
-        (
-            "Service",
-            foreign(instance, metrics.as_deref().filter(|_| wants_metrics)),
-        ),
-        ("StatefulSet", foreign(instance, stateful_set.as_deref())),
-        ("PodDisruptionBudget", foreign(instance, budget.as_deref())),
-        (
-            "NetworkPolicy",
-            foreign(instance, policy.as_deref().filter(|_| wants_policy)),
-        ),
-        (
-            "ServiceMonitor",
-            foreign(instance, monitor.as_deref().filter(|_| wants_monitor)),
-        ),
-        (
-            "PrometheusRule",
-            foreign(instance, rule.as_deref().filter(|_| wants_rule)),
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(kind, name)| Some(Conflict { kind, name: name? }))
-    .collect()
 }
 
 #[cfg(test)]

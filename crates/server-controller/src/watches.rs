@@ -13,8 +13,10 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
+use percona_bridge::{CnpgCluster, PerconaPGCluster, Source};
 use resources::{PrometheusRule, ServiceMonitor};
 
+use crate::check::Checks;
 use crate::observe::{self, ClassState, HeldSecret, Served};
 use crate::{MANAGERS, rights};
 
@@ -41,7 +43,13 @@ pub struct Watches {
     pub monitors: Option<Installable<ServiceMonitor>>,
     /// Their PrometheusRules; `None` where the role does not grant them.
     pub rules: Option<Installable<PrometheusRule>>,
-    /// The Secrets and StorageClasses that each server refers to, generated Secrets included.
+    /// Their PerconaPGClusters; `None` where the role does not grant them.
+    pub perconas: Option<Installable<PerconaPGCluster>>,
+    /// Their Clusters of CloudNativePG; `None` where the role does not grant them.
+    pub cnpgs: Option<Installable<CnpgCluster>>,
+    /// Trial logins to their databases.
+    pub checks: Checks,
+    /// The Secrets, StorageClasses and database clusters that each server refers to, generated Secrets included.
     pub references: References<DittoServer>,
     /// What was read of those Secrets.
     pub secrets: Remembered<HeldSecret>,
@@ -60,6 +68,10 @@ pub struct Rights {
     monitors: bool,
     /// PrometheusRules may be managed, and their CRD watched.
     rules: bool,
+    /// PerconaPGClusters may be managed, and their CRD watched.
+    perconas: bool,
+    /// Clusters of CloudNativePG may be managed, and their CRD watched.
+    cnpgs: bool,
 }
 
 impl Rights {
@@ -68,15 +80,19 @@ impl Rights {
     /// # Errors
     /// When it does not answer.
     pub async fn of(context: &Context) -> Result<Self, kube::Error> {
-        let (classes, monitors, rules) = futures::try_join!(
+        let (classes, monitors, rules, perconas, cnpgs) = futures::try_join!(
             observe::may_read_classes(context),
             rights::may_manage::<ServiceMonitor>(context, ServiceMonitor::CRD),
             rights::may_manage::<PrometheusRule>(context, PrometheusRule::CRD),
+            rights::may_manage::<PerconaPGCluster>(context, PerconaPGCluster::CRD),
+            rights::may_manage::<CnpgCluster>(context, CnpgCluster::CRD),
         )?;
         Ok(Rights {
             classes,
             monitors,
             rules,
+            perconas,
+            cnpgs,
         })
     }
 }
@@ -92,6 +108,8 @@ impl Watches {
             classes,
             monitors,
             rules,
+            perconas,
+            cnpgs,
         } = rights;
         let primary = Primary::new(context, MANAGERS);
         let references = References::new();
@@ -112,6 +130,15 @@ impl Watches {
         let servers = primary.store();
         let (monitors, monitor) = installable(context, monitors, ServiceMonitor::CRD, &servers);
         let (rules, rule) = installable(context, rules, PrometheusRule::CRD, &servers);
+        let (perconas, percona) = databases(
+            context,
+            perconas,
+            PerconaPGCluster::CRD,
+            &servers,
+            &references,
+        );
+        let (cnpgs, cnpg) = databases(context, cnpgs, CnpgCluster::CRD, &servers, &references);
+        let (checks, checked) = Checks::new(context);
         let watches = Watches {
             servers: primary.store(),
             config_maps,
@@ -123,6 +150,9 @@ impl Watches {
             pods,
             monitors,
             rules,
+            perconas,
+            cnpgs,
+            checks,
             references,
             secrets,
             class_states,
@@ -137,8 +167,10 @@ impl Watches {
             claim,
             pod,
             secret,
+            checked,
         ];
-        triggers.extend(monitor.into_iter().chain(rule));
+        let optional = [monitor, rule, percona, cnpg];
+        triggers.extend(optional.into_iter().flatten());
         if classes {
             triggers.push(cluster_reference_triggers::<StorageClass, _, _>(
                 context,
@@ -175,6 +207,16 @@ impl Watches {
         self.rules.as_ref()?.served()
     }
 
+    /// The PerconaPGClusters, while the cluster has the kind.
+    pub fn perconas(&self) -> Option<&Watched<PerconaPGCluster>> {
+        self.perconas.as_ref()?.served()
+    }
+
+    /// The Clusters of CloudNativePG, while the cluster has the kind.
+    pub fn cnpgs(&self) -> Option<&Watched<CnpgCluster>> {
+        self.cnpgs.as_ref()?.served()
+    }
+
     /// Which kinds that the cluster may not have can be read and written now.
     pub fn served(&self) -> Served {
         Served {
@@ -207,6 +249,39 @@ fn installable<K: Readable>(
             .collect()
     };
     let (kind, triggers) = Installable::start(context, crd, owned(), instance, measured);
+    (Some(kind), Some(triggers))
+}
+
+/// The watch of a kind of database clusters that the cluster may not have, if the role grants it. Those that
+/// are not ours and are named in a spec are only followed as metadata. When the kind comes or goes, the servers
+/// with a managed database are visited.
+fn databases<K: Readable>(
+    context: &Context,
+    granted: bool,
+    crd: &'static str,
+    servers: &Primaries<DittoServer>,
+    references: &References<DittoServer>,
+) -> (Option<Installable<K>>, Option<Triggers<DittoServer>>) {
+    if !granted {
+        return (None, None);
+    }
+    let servers = servers.clone();
+    let managed = move || {
+        let all = servers.list_cached().into_iter();
+        let managed =
+            all.filter(|server| matches!(observe::source(server), Some(Source::Managed(_))));
+        managed
+            .map(|server| ObjectRef::from_obj(&*server))
+            .collect()
+    };
+    let (kind, triggers) = Installable::start_with_references(
+        context,
+        crd,
+        owned(),
+        instance,
+        managed,
+        references.clone(),
+    );
     (Some(kind), Some(triggers))
 }
 

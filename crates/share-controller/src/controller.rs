@@ -72,13 +72,19 @@ const CONSENT_CHECK: Duration = Duration::from_secs(60);
 pub async fn run(context: Context, rest: RestSettings, interval: Duration) -> anyhow::Result<()> {
     let sessions = Sessions::new(&context, rest, MANAGER, ACCOUNT);
     let primary = Primary::new(&context, MANAGERS);
-    let (servers, news) = Servers::new(sessions, primary.store(), context.events(), interval);
+    let (servers, news) = Servers::new(
+        sessions,
+        primary.store(),
+        context.events(),
+        interval,
+        &context.metrics,
+    );
     let (watches, mut triggers, changed) = Watches::start(&context, primary.store(), &servers);
     let policies = keep_policies(watches.servers.clone(), servers.clone(), changed);
     triggers.push(news);
     let controller = Arc::new(ShareController {
         client: context.client.clone(),
-        applier: Applier::new(context.client.clone(), MANAGER),
+        applier: Applier::new(context.client.clone(), MANAGER).counting(context.metrics.drift()),
         events: context.events(),
         domain: context.settings.cluster_domain.clone(),
         watches,
@@ -191,6 +197,12 @@ impl Reconcile for ShareController {
 
     fn significant(&self, share: &DittoFSShare) -> u64 {
         significant(share)
+    }
+
+    fn ready(&self, share: &DittoFSShare) -> Option<bool> {
+        let status = share.status.as_ref();
+        let ready = status.and_then(|status| find(&status.conditions, ConditionType::Ready));
+        Some(ready.is_some_and(|ready| ready.status == "True"))
     }
 
     fn gone(&self, namespace: &str, name: &str) {

@@ -321,17 +321,27 @@ fn connection(
             })
         })
         .transpose()?;
+    // Other names are those that other operators give the keys.
+    let either = |key: &str, other: &str| match optional(key)? {
+        Some(value) => Ok(value),
+        None => optional(other)?.ok_or_else(|| key_missing(&name, key)),
+    };
+    let sslmode = optional("sslmode")?;
     let connection = Connection {
         host: plain("host")?,
         port,
-        database: match optional("database")? {
-            Some(database) => database,
-            // The name that other operators give it.
-            None => optional("dbname")?.ok_or_else(|| key_missing(&name, "database"))?,
+        // The Secret of the server's databases names that of the control plane.
+        database: match &postgres.database {
+            Some(database) => database.clone(),
+            None => either("database", "dbname")?,
         },
-        user: plain("user")?,
+        user: either("user", "username")?,
         password: SecretString::from(plain("password")?),
-        sslmode: optional("sslmode")?,
+        sslmode: match &postgres.database {
+            // A store takes no CA of its own, so the server could not tell whose certificate it is.
+            Some(_) => sslmode.filter(|mode| !mode.starts_with("verify-")),
+            None => sslmode,
+        },
     };
     Ok((connection, version(secret)))
 }

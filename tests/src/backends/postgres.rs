@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use super::{Folder, address, free_port};
-use crate::certificates::Authority;
+use crate::certificates::{Authority, Certificate};
 use crate::{World, until};
 
 /// PostgreSQL refuses to run as root; this user exists everywhere.
@@ -23,9 +23,10 @@ const PASSWORD: &str = "hidden-database-password";
 #[derive(Debug)]
 pub struct Postgres {
     address: SocketAddr,
-    process: Child,
+    authority: Authority,
+    process: Option<Child>,
     // After the process, which works in it.
-    _folder: Folder,
+    folder: Folder,
 }
 
 /// Where Debian keeps the programs of the newest release, which are not on the PATH.
@@ -49,7 +50,7 @@ fn private(path: &Path, text: &str) -> Result<()> {
 }
 
 impl Postgres {
-    /// Starts one, and waits until it takes connections.
+    /// Starts one, and waits until it takes connections. Its certificate is for its address.
     ///
     /// # Errors
     /// When it cannot be run.
@@ -76,18 +77,104 @@ impl Postgres {
             "initdb: {}",
             String::from_utf8_lossy(&made.stderr)
         );
-        let certificate = Authority::new("postgres")?.issue(&[&host.to_string()])?;
-        private(&data.join("server.crt"), &certificate.pem)?;
-        private(&data.join("server.key"), &certificate.key)?;
         private(
             &data.join("pg_hba.conf"),
             "hostssl all all all scram-sha-256\n",
         )?;
-        let process = Command::new(programs.join("postgres"))
-            .current_dir(folder.path())
+        let mut server = Postgres {
+            address,
+            authority: Authority::new("postgres")?,
+            process: None,
+            folder,
+        };
+        server.install(&server.authority.issue(&[&host.to_string()])?)?;
+        server.resume().await?;
+        Ok(server)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The certificate of the authority that its own is of, PEM.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn install(&self, certificate: &Certificate) -> Result<()> {
+        private(&self.data().join("server.crt"), &certificate.pem)?;
+        private(&self.data().join("server.key"), &certificate.key)?;
+        private(&self.folder.path().join("ca.crt"), &self.authority.pem)
+    }
+
+    /// Gives it a certificate of `authority` for these names and its address, as a provider that renews
+    /// it: connections that stand stay. Waits until new ones see it.
+    ///
+    /// # Errors
+    /// When the server does not take it.
+    pub async fn certify(&mut self, authority: Authority, names: &[&str]) -> Result<()> {
+        self.offer(authority, names, true).await
+    }
+
+    /// As [`Postgres::certify`], with an authority or a certificate that no client accepts.
+    ///
+    /// # Errors
+    /// When the server does not take it.
+    pub async fn certify_badly(&mut self, authority: Authority, names: &[&str]) -> Result<()> {
+        self.offer(authority, names, false).await
+    }
+
+    async fn offer(&mut self, authority: Authority, names: &[&str], good: bool) -> Result<()> {
+        let host = self.address.ip().to_string();
+        let mut all = vec![host.as_str()];
+        all.extend(names);
+        self.authority = authority;
+        self.install(&self.authority.issue(&all)?)?;
+        self.signal(Signal::HUP);
+        until("PostgreSQL shows its new certificate", async || {
+            let seen = self.psql("postgres", "SELECT 1", "verify-ca").await;
+            let refused = seen
+                .as_ref()
+                .is_err_and(|error| format!("{error:#}").contains("certificate"));
+            Ok(if seen.is_ok() == good && (good || refused) {
+                Ok(())
+            } else {
+                Err(format!("{seen:?}"))
+            })
+        })
+        .await
+    }
+
+    /// Ends it, as an administrator would: connections break.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.signal(Signal::INT);
+        if let Some(mut process) = self.process.take() {
+            process.wait().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts it again at the same address with the same contents.
+    ///
+    /// # Errors
+    /// When it does not take connections.
+    pub async fn resume(&mut self) -> Result<()> {
+        let process = Command::new(programs()?.join("postgres"))
+            .current_dir(self.folder.path())
             .arg("-D")
-            .arg(&data)
-            .args(["-h", &host.to_string(), "-p", &address.port().to_string()])
+            .arg(self.data())
+            .args(["-h", &self.address.ip().to_string()])
+            .args(["-p", &self.address.port().to_string()])
             .args(["-k", "", "-c", "ssl=on", "-c", "fsync=off"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -95,19 +182,15 @@ impl Postgres {
             .uid(NOBODY)
             .gid(NOBODY)
             .spawn()?;
-        let server = Postgres {
-            address,
-            process,
-            _folder: folder,
-        };
+        self.process = Some(process);
         until("PostgreSQL takes connections", async || {
-            Ok(server
+            Ok(self
                 .run("SELECT 1")
                 .await
                 .map_err(|error| format!("{error:#}")))
         })
-        .await?;
-        Ok(server)
+        .await
+        .map(|_| ())
     }
 
     /// Runs one statement as the superuser.
@@ -115,12 +198,31 @@ impl Postgres {
     /// # Errors
     /// When it fails.
     pub async fn run(&self, statement: &str) -> Result<String> {
+        self.run_in("postgres", statement).await
+    }
+
+    /// Runs one statement as the superuser in the database `database`.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn run_in(&self, database: &str, statement: &str) -> Result<String> {
+        self.psql(database, statement, "require").await
+    }
+
+    async fn psql(&self, database: &str, statement: &str, mode: &str) -> Result<String> {
+        // Where there is such a file, mode `require` verifies too.
+        let authority = match mode {
+            "require" => PathBuf::from("/nonexistent"),
+            _ => self.folder.path().join("ca.crt"),
+        };
         let output = Command::new(programs()?.join("psql"))
             .env("PGPASSWORD", PASSWORD)
-            .env("PGSSLMODE", "require")
+            .env("PGSSLMODE", mode)
+            .env("PGSSLROOTCERT", authority)
+            .env("PGCONNECT_TIMEOUT", "5")
             .args(["-h", &self.address.ip().to_string()])
             .args(["-p", &self.address.port().to_string()])
-            .args(["-U", "postgres", "-d", "postgres", "-tAc", statement])
+            .args(["-U", "postgres", "-d", database, "-tAc", statement])
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output()
@@ -141,17 +243,91 @@ impl Postgres {
             "database": name, "user": "postgres", "password": PASSWORD}),
         )
     }
+
+    /// Makes a role that may log in with `password`, or gives it that password.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn role(&self, name: &str, password: &str) -> Result<()> {
+        let known = format!(
+            "SELECT count(*) FROM pg_roles WHERE rolname = {}",
+            literal(name)
+        );
+        let verb = match self.run(&known).await?.as_str() {
+            "0" => "CREATE",
+            _ => "ALTER",
+        };
+        let (name, password) = (identifier(name), literal(password));
+        self.run(&format!("{verb} ROLE {name} LOGIN PASSWORD {password}"))
+            .await?;
+        Ok(())
+    }
+
+    /// Makes a database that belongs to `owner`, unless it exists.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn database_of(&self, owner: &str, name: &str) -> Result<()> {
+        let known = format!(
+            "SELECT count(*) FROM pg_database WHERE datname = {}",
+            literal(name)
+        );
+        if self.run(&known).await? == "0" {
+            let (owner, name) = (identifier(owner), identifier(name));
+            self.run(&format!("CREATE DATABASE {name} OWNER {owner}"))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Names of the users in the control plane that is in the database `database`.
+    ///
+    /// # Errors
+    /// When there is no control plane.
+    pub async fn users(&self, database: &str) -> Result<Vec<String>> {
+        let schema = self
+            .run_in(
+                database,
+                "SELECT quote_ident(schemaname) FROM pg_tables WHERE tablename = 'users'",
+            )
+            .await?;
+        ensure!(!schema.is_empty(), "no table users in {database}");
+        let rows = self
+            .run_in(database, &format!("SELECT username FROM {schema}.users"))
+            .await?;
+        Ok(rows.lines().map(str::to_owned).collect())
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.process.as_ref().and_then(Child::id);
+        let id = id.and_then(|id| i32::try_from(id).ok());
+        if let Some(process) = id.and_then(Pid::from_raw) {
+            let _ = kill_process(process, signal);
+        }
+    }
+}
+
+/// `name` as SQL writes an identifier.
+#[must_use]
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// `text` as SQL writes a string.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
         // Killed, it would leave its children behind for a while; told to quit it takes them along.
-        let id = self.process.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(process) = id.and_then(Pid::from_raw) {
-            let _ = kill_process(process, Signal::QUIT);
-        }
+        self.signal(Signal::QUIT);
+        let Some(process) = &mut self.process else {
+            return;
+        };
         for _ in 0..200 {
-            match self.process.try_wait() {
+            match process.try_wait() {
                 Ok(None) => std::thread::sleep(Duration::from_millis(10)),
                 _ => break,
             }

@@ -9,6 +9,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::Scenario;
+use crate::databases::{Definition, Provider};
 use crate::pods::{another_pod, pod_of};
 use crate::predecessor::{self, Features};
 use crate::{Child, Controller, Pods, SERVER, World, until};
@@ -424,7 +425,7 @@ impl Scenario for TakeOver {
     }
 
     async fn prepare(&self, world: &World) -> Result<()> {
-        predecessor::install_database_kind(world).await?;
+        Definition(Provider::Percona).install(&world.admin).await?;
         predecessor::serve(world, self.features()).await?;
         claims_made(world).await?;
         if self.0 == Pods::Run {

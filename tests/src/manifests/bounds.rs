@@ -70,6 +70,34 @@ pub fn all() -> Vec<(Value, &'static str)> {
         (json!({"database": {"type": "mysql"}}), "spec.database.type"),
         (json!({"percona": {"replicas": 6}}), "spec.percona.replicas"),
         (
+            json!({"database": {"percona": {"user": "with_underscore"}}}),
+            "spec.database.percona.user",
+        ),
+        (
+            json!({"database": {"percona": {"user": "Upper"}}}),
+            "spec.database.percona.user",
+        ),
+        (
+            json!({"database": {"percona": {"databaseName": "a".repeat(64)}}}),
+            "spec.database.percona.databaseName",
+        ),
+        (
+            json!({"database": {"percona": {"postgresVersion": 14}}}),
+            "spec.database.percona.postgresVersion",
+        ),
+        (
+            json!({"database": {"cloudnativePG": {"instances": 6}}}),
+            "spec.database.cloudnativePG.instances",
+        ),
+        (
+            json!({"database": {"secret": {"name": "s", "sslmode": "sometimes"}}}),
+            "spec.database.secret.sslmode",
+        ),
+        (
+            json!({"database": {"secret": {"name": "s"}, "metadataDatabases": ["Films"]}}),
+            "spec.database.metadataDatabases[0]",
+        ),
+        (
             json!({"snapshotPolicies": [{"share": "a"}]}),
             "spec.snapshotPolicies[0].interval",
         ),

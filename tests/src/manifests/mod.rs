@@ -99,6 +99,19 @@ pub fn table() -> Result<Vec<Row>> {
             message: Some(message.to_owned()),
         }
     }));
+    rows.extend(
+        violations::changed_databases()
+            .into_iter()
+            .map(|(before, after, message)| {
+                let of = |database: Value| manifest_in(NAMESPACE, SERVER, database);
+                Row {
+                    name: format!("change {before} to {after}"),
+                    old: Some(of(before)),
+                    new: of(after),
+                    message: message.map(str::to_owned),
+                }
+            }),
+    );
     rows.extend(unknown_fields());
     rows.extend(shares::all());
     Ok(rows)

@@ -40,6 +40,74 @@ fn ldap(more: Value, message: &'static str) -> Violation {
     identity(json!({ "ldap": ldap }), message)
 }
 
+/// Changes of the control-plane database: before, after, and what is said against it.
+#[must_use]
+pub fn changed_databases() -> Vec<(Value, Value, Option<&'static str>)> {
+    let kind = Some("the kind of the control-plane database cannot be changed");
+    let fixed = Some("clusterRef and databaseName cannot be changed");
+    let of = |database: Value| json!({ "database": database });
+    let secret = json!({"secret": {"name": "s"}});
+    let older = json!({"postgresSecretRef": {"name": "s", "key": "k"}});
+    vec![
+        (json!({}), of(secret.clone()), kind),
+        (of(secret.clone()), json!({}), kind),
+        (
+            of(json!({"percona": {}})),
+            of(json!({"cloudnativePG": {}})),
+            kind,
+        ),
+        (
+            of(json!({"percona": {}})),
+            of(json!({"cloudnativePG": {}, "migratedFrom": "secret"})),
+            kind,
+        ),
+        (json!({}), json!({"percona": {"enabled": true}}), kind),
+        (
+            of(json!({"percona": {}})),
+            of(json!({"cloudnativePG": {}, "migratedFrom": "percona"})),
+            None,
+        ),
+        (
+            json!({}),
+            of(json!({"percona": {}, "migratedFrom": "sqlite"})),
+            None,
+        ),
+        // The same kind in other words.
+        (of(older), of(secret), None),
+        (
+            json!({"percona": {"enabled": true}}),
+            json!({"percona": {"enabled": true}, "database": {"percona": {}, "migratedFrom": "sqlite"}}),
+            None,
+        ),
+        // What such a server really uses only the controller knows.
+        (
+            json!({"percona": {"enabled": true}}),
+            json!({"percona": {"enabled": false}}),
+            None,
+        ),
+        (
+            of(json!({"percona": {}})),
+            of(json!({"percona": {"databaseName": "other"}})),
+            fixed,
+        ),
+        (
+            of(json!({"percona": {}})),
+            of(json!({"percona": {"clusterRef": {"name": "c"}}})),
+            fixed,
+        ),
+        (
+            of(json!({"cloudnativePG": {}})),
+            of(json!({"cloudnativePG": {"databaseName": "other"}})),
+            fixed,
+        ),
+        (
+            of(json!({"percona": {}})),
+            of(json!({"percona": {"replicas": 3}})),
+            None,
+        ),
+    ]
+}
+
 /// Changes of `spec.storage`, from volumes of 1Gi in the class `expandable`, that break a rule about
 /// changes.
 #[must_use]
@@ -110,6 +178,60 @@ pub fn all() -> Vec<Violation> {
             json!({"database": {"type": "sqlite", "postgresSecretRef": reference}}),
             "type sqlite and postgresSecretRef exclude each other",
         ),
+        spec(
+            json!({"database": {"secret": {"name": "s"}, "percona": {}}}),
+            "postgresSecretRef, secret, percona and cloudnativePG exclude each other",
+        ),
+        spec(
+            json!({"database": {"sqlite": {}, "cloudnativePG": {}}}),
+            "sqlite excludes secret, percona and cloudnativePG",
+        ),
+        spec(
+            json!({"percona": {"enabled": true}, "database": {"secret": {"name": "s"}}}),
+            "percona excludes database.secret and database.cloudnativePG",
+        ),
+        spec(
+            json!({"database": {"percona": {"sslmode": "disable"}}}),
+            "sslmode must be require, verify-ca or verify-full",
+        ),
+        spec(
+            json!({"database": {"cloudnativePG": {"sslmode": "prefer"}}}),
+            "sslmode must be require, verify-ca or verify-full",
+        ),
+        spec(
+            json!({"database": {"percona": {"user": "postgres"}}}),
+            "user must not be postgres, monitor or logicalrepl",
+        ),
+        spec(
+            json!({"database": {"percona": {"clusterRef": {"name": "c"}, "deletionPolicy": "Delete"}}}),
+            "backup, resources and deletionPolicy Delete belong to a cluster that the operator makes",
+        ),
+        spec(
+            json!({"database": {"cloudnativePG": {"clusterRef": {"name": "c"}, "deletionPolicy": "Delete"}}}),
+            "deletionPolicy Delete belongs to a cluster that the operator makes",
+        ),
+        spec(
+            json!({"database": {"percona": {"backup": {"enabled": true}}}}),
+            "backups need bucket, endpoint and credentialsSecretRef",
+        ),
+        spec(
+            json!({"database": {"metadataDatabases": ["films"]}}),
+            "metadataDatabases needs secret, percona or cloudnativePG",
+        ),
+        spec(
+            json!({"database": {"percona": {"databaseName": "files"}, "metadataDatabases": ["films", "files"]}}),
+            "metadataDatabases must not name the database of the control plane",
+        ),
+        Violation {
+            name: Some("a".repeat(29)),
+            spec: json!({"database": {"percona": {}}}),
+            message: "at most 28 characters with a PerconaPGCluster of its own",
+        },
+        Violation {
+            name: Some("a".repeat(42)),
+            spec: json!({"database": {"cloudnativePG": {}}}),
+            message: "at most 41 with a Cluster of CloudNativePG",
+        },
         spec(
             json!({"database": {"sqlite": {"path": "/tmp/x.db"}}}),
             "must be a file under /data/controlplane/",
@@ -213,6 +335,7 @@ fn optional_references() -> impl Iterator<Item = Violation> {
     };
     [
         json!({"database": {"type": "postgres", "postgresSecretRef": optional}}),
+        json!({"database": {"secret": {"name": "s", "caSecretRef": optional}}}),
         json!({"metrics": {"bearerTokenSecret": optional}}),
         json!({"identity": {"admin": {"passwordSecretRef": optional}}}),
         json!({"identity": {"ldap": {"url": "ldaps://dc", "baseDN": "dc=x", "bindDN": "cn=y", "bindPasswordSecretRef": optional}}}),

@@ -141,7 +141,15 @@ impl Servers<'_> {
 async fn inputs(world: &World) -> Result<()> {
     for name in ["one", "two"] {
         let keys = [
-            "host", "database", "user", "password", "keytab", "tls.crt", "tls.key", "ca.crt",
+            "host",
+            "database",
+            "user",
+            "password",
+            "keytab",
+            "tls.crt",
+            "tls.key",
+            "ca.crt",
+            "clients.crt",
         ];
         let values = keys.map(|key| {
             (

@@ -8,12 +8,11 @@ use api_types::DittoServer;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
+use kube::api::{ApiResource, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
-use crate::cluster::{MANAGER as HARNESS, yaml_of};
+use crate::databases::{self, Present, Provider};
 use crate::{SERVER, World};
 use objects::Object;
 
@@ -67,39 +66,19 @@ fn resource(kind: &str) -> Result<ApiResource> {
 /// The kind of the managed database.
 #[must_use]
 pub fn database() -> ApiResource {
-    ApiResource::from_gvk(&GroupVersionKind::gvk(
-        "pgv2.percona.com",
-        "v2",
-        "PerconaPGCluster",
-    ))
+    Provider::Percona.resource()
 }
 
-/// Installs the resource definition of the managed database: the whole one of the folder
-/// `DITTOFS_TEST_CRDS`, else this repository's trimmed one.
+/// Installs the resource definition of the managed database, which stays until the guard is dropped.
 ///
 /// # Errors
 /// When the API server does not take it.
-pub async fn install_database_kind(world: &World) -> Result<()> {
-    const NAME: &str = "perconapgclusters.pgv2.percona.com";
-    let file = "percona-perconapgclusters.yaml";
-    let documents = match std::env::var_os("DITTOFS_TEST_CRDS") {
-        Some(folder) => {
-            let path = std::path::PathBuf::from(folder).join(file);
-            let text = std::fs::read_to_string(&path)
-                .with_context(|| format!("{} cannot be read", path.display()))?;
-            serde_saphyr::from_multiple(&text)?
-        }
-        None => yaml_of(&format!("tests/fixtures/{file}"))?,
-    };
-    let document: &Value = documents
-        .iter()
-        .find(|document: &&Value| document["metadata"]["name"] == NAME)
-        .with_context(|| format!("{file} does not define {NAME}"))?;
-    let api: Api<CustomResourceDefinition> = Api::all(world.admin.clone());
-    let parameters = PatchParams::apply(HARNESS).force();
-    api.patch(NAME, &parameters, &Patch::Apply(document))
+pub async fn install_database_kind(world: &World) -> Result<Present> {
+    let guard = databases::present();
+    databases::Definition(Provider::Percona)
+        .install(&world.admin)
         .await?;
-    world.cluster.established(NAME).await
+    Ok(guard)
 }
 
 fn writer() -> PostParams {

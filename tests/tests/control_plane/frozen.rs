@@ -1,9 +1,10 @@
 //! Two processes and one lease: a leader that was frozen and has lost the lease writes nothing more when it wakes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use cluster_tests::process::{Account, Process, another_holder};
+use cluster_tests::wait::LIMIT;
 use cluster_tests::world::{none_failed, run};
 use cluster_tests::{Child, Outcome, Pods, World, until};
 use futures::future::join_all;
@@ -15,10 +16,17 @@ use serde_json::json;
 const PROGRAM: &str = "server-controller";
 
 /// The writes of the leader after which it is frozen: all that it makes for its servers, and some in between.
-const POINTS: [usize; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 14, 18];
+const POINTS: [usize; 8] = [1, 2, 3, 5, 7, 9, 12, 16];
 
 /// Processes of as many points run at the same time.
-const AT_A_TIME: usize = 6;
+const AT_A_TIME: usize = 4;
+
+/// What a visit sends at the same time: all of it may have been checked when the process froze, and wait for a
+/// connection.
+const UNDER_WAY: usize = 8;
+
+/// Short, and long enough for a busy machine to renew it in time.
+const LEASE: &str = "6s";
 
 /// So many servers are made at once: the leader is in the middle of several of them.
 const SERVERS: [&str; 3] = ["files", "films", "music"];
@@ -60,7 +68,7 @@ async fn freeze(world: &World, point: usize) -> Result<usize> {
         "--lease-namespace",
         namespace,
         "--lease-duration",
-        "3s",
+        LEASE,
         "--http-address",
         "none",
     ];
@@ -86,16 +94,16 @@ async fn freeze(world: &World, point: usize) -> Result<usize> {
         Ok(entries.iter().filter(|entry| entry.is_write()).count())
     };
     // Faster than the usual looks: the point shall be hit.
-    let mut seen = 0;
-    for _ in 0..20_000 {
-        seen = writes(&first.user, world.beginning)?;
-        if seen >= point {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    let patience = Instant::now() + LIMIT;
+    while writes(&first.user, world.beginning)? < point {
+        let said = leader.said();
+        ensure!(
+            Instant::now() < patience && !said.contains("the process ends"),
+            "{said}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     leader.signal(Signal::STOP)?;
-    ensure!(seen >= point, "{seen} writes: {}", leader.said());
 
     another_holder(&world.admin, namespace, PROGRAM, Some(&holder)).await?;
     let sets: Api<StatefulSet> = world.api();
@@ -112,9 +120,8 @@ async fn freeze(world: &World, point: usize) -> Result<usize> {
     let status = leader.ended().await?;
     ensure!(!status.success(), "it ended well: {}", leader.said());
     let late = writes(&first.user, woken)?;
-    // One may have been checked and not yet sent when it froze.
     ensure!(
-        late <= 1,
+        late <= UNDER_WAY,
         "{late} writes without the lease: {}",
         leader.said()
     );

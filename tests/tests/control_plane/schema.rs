@@ -151,12 +151,14 @@ fn every_rule_of_the_schema_is_tried() -> Outcome {
             .for_each(|document| messages(document, &mut found));
     }
     let changes = violations::changes().into_iter().map(|case| case.1);
+    let databases = violations::changed_databases();
     let rows = settings()?;
     let shares = shares::all();
     let tried: Vec<&str> = violations::all()
         .into_iter()
         .map(|case| case.message)
         .chain(changes)
+        .chain(databases.iter().filter_map(|case| case.2))
         .chain(rows.iter().filter_map(|row| row.message.as_deref()))
         .chain(shares.iter().filter_map(|row| row.message.as_deref()))
         .collect();

@@ -70,7 +70,7 @@ async fn claims_made(world: &World) -> Result<()> {
 #[test]
 fn nothing_of_the_go_operator_is_left_on_what_is_taken_over() -> Outcome {
     scenario("takeover", Pods::None, async |world| {
-        predecessor::install_database_kind(world).await?;
+        let _kind = predecessor::install_database_kind(world).await?;
         predecessor::serve(world, EVERYTHING).await?;
         claims_made(world).await?;
         let traces = predecessor::traces(world).await?;
@@ -234,9 +234,10 @@ async fn collected(world: &World) -> Result<()> {
 
 fn survives_foreground(features: Features, writes: u64) -> Outcome {
     scenario("takeover-fg", Pods::None, async |world| {
-        if features.percona {
-            predecessor::install_database_kind(world).await?;
-        }
+        let _kind = match features.percona {
+            true => Some(predecessor::install_database_kind(world).await?),
+            false => None,
+        };
         predecessor::serve(world, features).await?;
         claims_made(world).await?;
         let before = data(world, features.percona).await?;
@@ -273,7 +274,7 @@ fn a_foreground_deletion_after_the_second_write_loses_no_managed_database() -> O
 fn a_server_that_was_deleted_before_ours_came_keeps_its_data() -> Outcome {
     for early in [false, true] {
         scenario("takeover-late", Pods::None, async |world| {
-            predecessor::install_database_kind(world).await?;
+            let _kind = predecessor::install_database_kind(world).await?;
             let features = Features {
                 early,
                 ..EVERYTHING
@@ -298,7 +299,7 @@ fn a_server_that_was_deleted_before_ours_came_keeps_its_data() -> Outcome {
 fn an_interrupted_takeover_is_completed() -> Outcome {
     for writes in [3, 9, 11, 13] {
         scenario("takeover-crash", Pods::None, async |world| {
-            predecessor::install_database_kind(world).await?;
+            let _kind = predecessor::install_database_kind(world).await?;
             predecessor::serve(world, EVERYTHING).await?;
             interrupted(world, writes).await?;
             let controller = Controller::start(world).await?;
@@ -317,7 +318,7 @@ fn an_interrupted_takeover_is_completed() -> Outcome {
 #[test]
 fn the_go_operator_can_have_its_server_back_and_give_it_again() -> Outcome {
     scenario("rollback", Pods::None, async |world| {
-        predecessor::install_database_kind(world).await?;
+        let _kind = predecessor::install_database_kind(world).await?;
         predecessor::serve(world, EVERYTHING).await?;
         claims_made(world).await?;
         let before = identities(world).await?;

@@ -25,6 +25,9 @@ use crate::adapter_services::gone;
 /// More writes than what is done between two crashes takes.
 const MOST: u64 = 20;
 
+/// Longer than what a look of a busy controller may still send after the look before it.
+const SETTLED: Duration = Duration::from_secs(5);
+
 /// What was written since `mark`, connections and Events apart.
 fn written(world: &World, mark: Mark) -> Result<Vec<Entry>> {
     let writes = world.writes(mark)?.into_iter();
@@ -335,10 +338,21 @@ fn adapter_writes_of_two_leaders_end_in_the_same_server() -> Outcome {
         // The Service of what was switched off goes a few looks later.
         gone(world, Smb).await?;
 
-        // They do not undo each other's work for ever.
+        // They do not undo each other's work for ever: what is still on its way ends, and then nobody writes.
         for controller in [&servers, &first, &second] {
             controller.quiet().await?;
         }
+        until("nobody writes", async || {
+            let mark = world.cluster.audit.mark()?;
+            tokio::time::sleep(SETTLED).await;
+            let writes = written(world, mark)?;
+            Ok(if writes.is_empty() {
+                Ok(())
+            } else {
+                Err(listed(&writes))
+            })
+        })
+        .await?;
         let rows = admin.get("/adapters/nfs").await?["updated_at"].clone();
         let version = settings["version"].clone();
         let mark = world.cluster.audit.mark()?;

@@ -3,7 +3,6 @@
 use anyhow::{Context, ensure};
 use cluster_tests::world::run;
 use cluster_tests::{Outcome, kubectl, random};
-use percona_bridge::ConnectionKey;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -41,8 +40,8 @@ fn the_real_server_reads_every_key_of_the_configuration_file() -> Outcome {
             .context("no dfs: hack/cluster build makes one, or name one in DITTOFS_DFS")?;
         for spec in specs() {
             let spec: api_types::DittoServerSpec = serde_json::from_value(spec)?;
-            let source =
-                percona_bridge::source(&spec, false).map_err(|error| anyhow::anyhow!("{error}"))?;
+            let source = percona_bridge::source("files", &spec, false)
+                .map_err(|error| anyhow::anyhow!("{error}"))?;
             let text = configgen::config_file(&spec, &source)?;
             let folder = std::env::temp_dir().join(format!("dittofs-test-{}", random::suffix()?));
             std::fs::create_dir(&folder)?;
@@ -57,13 +56,15 @@ fn the_real_server_reads_every_key_of_the_configuration_file() -> Outcome {
             );
             // What the pod gets from Secrets.
             command.env("DITTOFS_LDAP_BIND_PASSWORD", "password");
-            for key in ConnectionKey::ALL {
-                let value = match key.key {
-                    "port" => "5432",
-                    "sslmode" => "require",
-                    _ => "value",
-                };
-                command.env(key.variable, value);
+            for (name, value) in [
+                ("HOST", "value"),
+                ("PORT", "5432"),
+                ("DATABASE", "value"),
+                ("USER", "value"),
+                ("PASSWORD", "value"),
+                ("SSLMODE", "require"),
+            ] {
+                command.env(format!("DITTOFS_DATABASE_POSTGRES_{name}"), value);
             }
             let outcome = kubectl::run(&mut command, "").await;
             std::fs::remove_dir_all(&folder)?;

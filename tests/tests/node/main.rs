@@ -11,6 +11,7 @@ mod adapter_services;
 mod adapter_takeover;
 mod adapter_tls;
 mod adapter_writes;
+mod canary;
 mod configuration;
 mod crashes;
 mod images;

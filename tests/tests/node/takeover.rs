@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 
 /// Its adapter Service for NFS.
-const NFS: &str = "files-adapter-nfs";
+pub(crate) const NFS: &str = "files-adapter-nfs";
 
 /// Waits until a pod other than `before` serves.
 async fn serving(world: &World, before: Option<&str>) -> Result<String> {
@@ -142,15 +142,19 @@ fn users_shares_files_and_addresses_survive_a_takeover_and_the_way_back() -> Out
 #[test]
 fn a_managed_database_that_was_never_used_leaves_users_and_shares_where_they_are() -> Outcome {
     scenario("takeover-pg", Pods::Run, async |world| {
-        predecessor::install_database_kind(world).await?;
+        let _kind = predecessor::install_database_kind(world).await?;
         let (rest, first) = in_use(world).await?;
         let before = kept(world).await?;
         let features = Features {
             percona: true,
             ..Features::default()
         };
+        // The Go operator's schema had no rule against it.
+        let mut spec = features.spec();
+        spec["database"]["migratedFrom"] = serde_json::json!("sqlite");
+        world.change(serde_json::json!({"spec": spec})).await?;
         world
-            .change(serde_json::json!({"spec": features.spec()}))
+            .change(serde_json::json!({"spec": {"database": null}}))
             .await?;
         predecessor::reconcile(world, features).await?;
         let pods = PodLog::watch(world);

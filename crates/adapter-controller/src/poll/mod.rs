@@ -13,6 +13,8 @@ use api_types::DittoServer;
 use api_types::conditions::Reason;
 use api_types::v1alpha1::{ApiStatus, AwaitedRestart, DittoServerSpec, PushedSecret};
 use async_trait::async_trait;
+use controller_runtime::logs;
+use controller_runtime::metrics::PollMetrics;
 use controller_runtime::rest::{Site, Trouble};
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
@@ -119,6 +121,7 @@ pub struct Pollers(Arc<Inner>);
 struct Inner {
     tasks: Mutex<HashMap<Key, Task>>,
     lookers: Box<dyn Lookers>,
+    metrics: PollMetrics,
     news: mpsc::UnboundedSender<Key>,
     jitter: fn() -> f64,
 }
@@ -146,19 +149,24 @@ impl std::fmt::Debug for Pollers {
 }
 
 impl Pollers {
-    /// No tasks yet, and the stream of servers of which there is news.
-    pub fn new(lookers: Box<dyn Lookers>) -> (Self, controller_runtime::Triggers<DittoServer>) {
-        Self::with_jitter(lookers, random)
+    /// No tasks yet, and the stream of servers of which there is news. Looks are counted in `metrics`.
+    pub fn new(
+        lookers: Box<dyn Lookers>,
+        metrics: PollMetrics,
+    ) -> (Self, controller_runtime::Triggers<DittoServer>) {
+        Self::with_jitter(lookers, metrics, random)
     }
 
     fn with_jitter(
         lookers: Box<dyn Lookers>,
+        metrics: PollMetrics,
         jitter: fn() -> f64,
     ) -> (Self, controller_runtime::Triggers<DittoServer>) {
         let (news, told) = mpsc::unbounded();
         let inner = Inner {
             tasks: Mutex::default(),
             lookers,
+            metrics,
             news,
             jitter,
         };
@@ -184,11 +192,6 @@ impl Pollers {
             });
             return;
         }
-        let span = tracing::info_span!(
-            "poll",
-            namespace = target.namespace.as_str(),
-            name = target.name.as_str()
-        );
         let (sender, receiver) = watch::channel(target);
         let poke = Arc::new(Notify::new());
         let memory = Arc::new(Mutex::new(Memory::default()));
@@ -200,8 +203,9 @@ impl Pollers {
             news: self.0.news.clone(),
             jitter: self.0.jitter,
             looker: self.0.lookers.looker(),
+            metrics: self.0.metrics.clone(),
         };
-        let handle = tokio::spawn(polling.run().instrument(span));
+        let handle = tokio::spawn(polling.run());
         tasks.insert(
             key.clone(),
             Task {
@@ -240,11 +244,24 @@ impl Pollers {
         };
         let target = task.target.borrow().clone();
         let mut looker = self.0.lookers.looker();
-        tokio::spawn(async move {
+        let span = span(&target);
+        let retired = async move {
             let retired = AssertUnwindSafe(looker.retire(&target)).catch_unwind();
             let _ = tokio::time::timeout(LOOK_LIMIT, retired).await;
-        });
+        };
+        tokio::spawn(retired.instrument(span));
     }
+}
+
+/// What the log says of each line of one look.
+fn span(target: &Target) -> tracing::Span {
+    tracing::info_span!(
+        "poll",
+        kind = "DittoServer",
+        namespace = target.namespace.as_str(),
+        object = target.name.as_str(),
+        id = logs::id()
+    )
 }
 
 fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
@@ -259,6 +276,7 @@ struct Polling {
     news: mpsc::UnboundedSender<Key>,
     jitter: fn() -> f64,
     looker: Box<dyn Looker>,
+    metrics: PollMetrics,
 }
 
 impl Polling {
@@ -267,7 +285,9 @@ impl Polling {
         loop {
             let began = Instant::now();
             let target = self.target.borrow_and_update().clone();
-            let look = self.look(&target, why).await;
+            let look = self.look(&target, why).instrument(span(&target)).await;
+            let trouble = look.as_ref().err().map(|trouble| trouble.reason.as_str());
+            self.metrics.observe(trouble, began.elapsed());
             let (told, wait) = {
                 let mut memory = lock(&self.memory);
                 let before = memory.significant(target.polls);

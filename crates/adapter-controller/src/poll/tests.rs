@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use api_types::v1alpha1::{AdapterDiscovery, AdapterKind};
+use controller_runtime::Metrics;
 
 use super::memory::tests::{answer, nfs, silence};
 use super::*;
@@ -102,7 +103,8 @@ impl Fleet {
     fn of(names: &[String]) -> Self {
         let log = Log::default();
         let scripts = Scripts(log.clone(), Instant::now());
-        let (pollers, news) = Pollers::with_jitter(Box::new(scripts), || 0.0);
+        let (pollers, news) =
+            Pollers::with_jitter(Box::new(scripts), Metrics::new().polls(), || 0.0);
         for name in names {
             pollers.follow(&key(name), target(name));
         }

@@ -7,6 +7,7 @@ mod database;
 mod extra_volume;
 mod identity;
 mod logging;
+mod managed_database;
 mod metrics;
 mod network;
 mod network_policy;
@@ -32,10 +33,11 @@ pub use adapters::{
     SmbAdapter, SmbDialect, SmbSettings, SmbSigning,
 };
 pub use control_plane::ControlPlane;
-pub use database::{Database, DatabaseType, Sqlite};
+pub use database::{Database, DatabaseName, DatabaseSecret, DatabaseType, Sqlite, SslMode};
 pub use extra_volume::ExtraVolume;
 pub use identity::{Admin, Identity, IdentityType, Idmap, Jwt, Kerberos, Ldap, MachineAccount};
 pub use logging::{LogFormat, LogLevel, Logging};
+pub use managed_database::{CloudNativePgDatabase, ClusterRef, DatabaseDeletion, PerconaDatabase};
 pub use metrics::{Metrics, PrometheusRule, ScrapeDuration, ServiceMonitor};
 pub use network::{AdapterDiscovery, Disruption};
 pub use network_policy::NetworkPolicySettings;

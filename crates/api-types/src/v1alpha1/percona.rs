@@ -1,11 +1,11 @@
-//! `spec.percona`: a PostgreSQL cluster managed by the Percona operator.
+//! `spec.percona`: the Go operator's spelling of `spec.database.percona`.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::reference::{ObjectName, SecretRef};
 
-/// A PostgreSQL cluster managed by the Percona operator.
+/// Older spelling of database.percona.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Percona {
@@ -58,7 +58,11 @@ pub struct PerconaBackup {
     /// Whether backups are made.
     #[serde(default)]
     pub enabled: bool,
-    /// Secret with the bucket's credentials.
+    /// Image of pgBackRest. The Percona operator has none of its own.
+    #[serde(default = "image")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
+    pub image: String,
+    /// Secret with the bucket's credentials: under the key s3.conf a pgBackRest configuration with repo1-s3-key and repo1-s3-key-secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<SecretRef>,
     /// Name of the bucket.
@@ -85,6 +89,10 @@ pub struct PerconaBackup {
     #[serde(default = "retention_days")]
     #[schemars(range(min = 1, max = 36500))]
     pub retention_days: i32,
+}
+
+fn image() -> String {
+    "percona/percona-pgbackrest:2.58.0-1".to_owned()
 }
 
 fn region() -> String {

@@ -26,10 +26,11 @@ SHUTDOWN_TIMEOUT|\
 SNAPSHOT_RESTORE_HTTP_TIMEOUT))$";
 
 /// Names of the pod's volumes.
-pub const VOLUMES: [&str; 13] = [
+pub const VOLUMES: [&str; 14] = [
     "config",
     "content",
     "controlplane",
+    "database-ca",
     "kerberos-keytab",
     "kerberos-krb5",
     "kerberos-machine-keytab",
@@ -43,11 +44,12 @@ pub const VOLUMES: [&str; 13] = [
 ];
 
 /// Folders of the pod that hold the program, its volumes and its files.
-pub const FOLDERS: [&str; 13] = [
+pub const FOLDERS: [&str; 14] = [
     "/app",
     "/config",
     "/data/controlplane",
     "/data/store",
+    "/database-ca",
     "/kerberos",
     "/kerberos-krb5",
     "/kerberos-machine",

@@ -13,6 +13,15 @@ use crate::duration::GoDuration;
 
 const ADAPTER_PORTS: &str = "!has(self.adapters) || [has(self.adapters.nfs) && has(self.adapters.nfs.port) ? self.adapters.nfs.port : 0, has(self.adapters.smb) && has(self.adapters.smb.port) ? self.adapters.smb.port : 0, has(self.adapters.nfs) && has(self.adapters.nfs.settings) && has(self.adapters.nfs.settings.portmapperPort) ? self.adapters.nfs.settings.portmapperPort : 0].all(p, p != (has(self.controlPlane) && has(self.controlPlane.port) ? self.controlPlane.port : 8080) && (!has(self.metrics) || !self.metrics.enabled || p != self.metrics.port))";
 
+/// Holds while the kind of the control-plane database stays, or the spec says that its data was moved. What an
+/// object of the Go operator with `percona` really uses is not in its spec: the controller watches over it.
+const SAME_KIND: &str = "(has(oldSelf.percona) && oldSelf.percona.enabled) || [(has(self.database) && has(self.database.percona)) || (has(self.percona) && self.percona.enabled) ? 'percona' : has(self.database) && has(self.database.cloudnativePG) ? 'cloudnativePG' : has(self.database) && (has(self.database.secret) || has(self.database.postgresSecretRef)) ? 'secret' : 'sqlite'].all(now, [has(oldSelf.database) && has(oldSelf.database.percona) ? 'percona' : has(oldSelf.database) && has(oldSelf.database.cloudnativePG) ? 'cloudnativePG' : has(oldSelf.database) && (has(oldSelf.database.secret) || has(oldSelf.database.postgresSecretRef)) ? 'secret' : 'sqlite'].all(before, now == before || (has(self.database) && has(self.database.migratedFrom) && self.database.migratedFrom == before)))";
+
+/// Holds for names that leave room for what the operators of databases add: to a PerconaPGCluster, whose name
+/// with `-instance1-abcd` and the hash of a revision is the value of a label, and to a Cluster of
+/// CloudNativePG, which takes 50 characters.
+const DATABASE_NAME_LENGTH: &str = "oldSelf.hasValue() || (((!has(self.spec.database) || !has(self.spec.database.percona) || has(self.spec.database.percona.clusterRef)) && (!has(self.spec.percona) || !self.spec.percona.enabled) || self.metadata.name.size() <= 28) && (!has(self.spec.database) || !has(self.spec.database.cloudnativePG) || has(self.spec.database.cloudnativePG.clusterRef) || self.metadata.name.size() <= 41))";
+
 /// The server's image unless the spec names another: the release this operator was tested with.
 pub const DEFAULT_IMAGE: &str = "marmos91c/dittofs:v0.29.0";
 
@@ -40,12 +49,15 @@ pub const DEFAULT_IMAGE: &str = "marmos91c/dittofs:v0.29.0";
     printcolumn(name = "API", type_ = "string", json_path = ".status.api.url", priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("oldSelf.hasValue() || (self.metadata.name.size() <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))").message("metadata.name must begin with a letter, hold only lower-case letters, digits and '-', and have at most 50 characters: the names of Services and pods derive from it").optional_old_self(true)
+    validation = Rule::new("oldSelf.hasValue() || (self.metadata.name.size() <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))").message("metadata.name must begin with a letter, hold only lower-case letters, digits and '-', and have at most 50 characters: the names of Services and pods derive from it").optional_old_self(true),
+    validation = Rule::new(DATABASE_NAME_LENGTH).message("metadata.name must have at most 28 characters with a PerconaPGCluster of its own, and at most 41 with a Cluster of CloudNativePG: the names of the database's pods derive from it").optional_old_self(true)
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.metrics) || !self.metrics.enabled || self.metrics.port != (has(self.controlPlane) && has(self.controlPlane.port) ? self.controlPlane.port : 8080)").message("controlPlane.port and metrics.port must differ"))]
 #[x_kube(validation = Rule::new(ADAPTER_PORTS).message("the ports under adapters must differ from controlPlane.port and metrics.port: the server could not listen on both"))]
 #[x_kube(validation = Rule::new("!has(self.percona) || !self.percona.enabled || !has(self.database) || !has(self.database.postgresSecretRef)").message("percona and database.postgresSecretRef exclude each other: the server has exactly one control-plane database"))]
+#[x_kube(validation = Rule::new("!has(self.percona) || !self.percona.enabled || !has(self.database) || !(has(self.database.secret) || has(self.database.cloudnativePG))").message("percona excludes database.secret and database.cloudnativePG: the server has exactly one control-plane database"))]
+#[x_kube(validation = Rule::new(SAME_KIND).message("the kind of the control-plane database cannot be changed while its data is in the old one: move the data, then set the new kind together with database.migratedFrom, the name of the old kind (sqlite, secret, percona or cloudnativePG)"))]
 pub struct DittoServerSpec {
     /// Image of the server program.
     #[serde(default = "image")]
@@ -88,7 +100,7 @@ pub struct DittoServerSpec {
     /// The server's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logging: Option<Logging>,
-    /// A PostgreSQL cluster managed by the Percona operator.
+    /// Older spelling of database.percona.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percona: Option<Percona>,
     /// Who may have shares on the server.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{ApplyError, difference, exact, memo::Memo};
-use crate::{Watched, kinds::Writable};
+use crate::{Watched, kinds::Writable, metrics::DriftMetrics};
 
 /// What a write did.
 #[derive(Clone, Debug)]
@@ -63,6 +63,7 @@ pub struct Applier {
     client: Client,
     manager: &'static str,
     memo: Arc<Memo>,
+    drift: DriftMetrics,
 }
 
 impl Debug for Applier {
@@ -89,7 +90,15 @@ impl Applier {
             client,
             manager,
             memo: Arc::default(),
+            drift: DriftMetrics::default(),
         }
+    }
+
+    /// Counts there what it sets right after somebody else.
+    #[must_use]
+    pub fn counting(mut self, drift: DriftMetrics) -> Self {
+        self.drift = drift;
+        self
     }
 
     /// The field manager.
@@ -251,6 +260,7 @@ impl Applier {
         let target = Target::in_json::<K>(&desired)?;
         strip(&mut desired, part);
         let mut corrected = None;
+        let mut drifted = None;
         if let Some(found) = live {
             if self.memo.holds(found.meta(), part, &desired) {
                 return Ok(Applied::Unchanged(Arc::new(found.clone())));
@@ -261,6 +271,10 @@ impl Applier {
                 return Ok(Applied::Unchanged(Arc::new(found.clone())));
             };
             tracing::debug!(kind = target.kind, namespace = target.namespace, name = target.name, %difference, "applying");
+            // It was as it shall be, and we want no other thing now.
+            if self.memo.held(found.meta(), part, &desired) {
+                drifted = Some(difference.path);
+            }
             if let (None, Some(patch)) = (
                 part,
                 exact::correction(&target.kind, &desired, &live_json, self.manager),
@@ -269,6 +283,7 @@ impl Applier {
                 let now = to_json(object.as_ref())?;
                 // The rest may differ too: whoever looks next finds all of it done.
                 if super::difference(&desired, &now, self.manager, part).is_none() {
+                    self.count(&target.kind, drifted);
                     return Ok(Applied::Changed(object));
                 }
                 corrected = Some(object);
@@ -298,6 +313,7 @@ impl Applier {
         match result {
             Ok(object) => {
                 self.memo.record(object.meta(), part, &desired);
+                self.count(&target.kind, drifted);
                 let object = watched.remember(object);
                 Ok(if live.is_some() {
                     Applied::Changed(object)
@@ -306,6 +322,12 @@ impl Applier {
                 })
             }
             Err(error) => Err(self.failed(watched, &target, live.map(Resource::meta), error)),
+        }
+    }
+
+    fn count(&self, kind: &str, drifted: Option<String>) {
+        if let Some(path) = drifted {
+            self.drift.corrected(kind, &path);
         }
     }
 

@@ -134,6 +134,29 @@ async fn a_write_that_changes_nothing_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_changed_is_counted_and_what_we_want_anew_is_not() {
+    let (applier, watched, _) = world("5");
+    let metrics = crate::Metrics::new();
+    let applier = applier.counting(metrics.drift());
+    let counted = || metrics.encode().unwrap().contains("drift_corrected_total{");
+    let desired = typed(object("1", &json!({"data": {"k": "v"}})));
+    applier.apply(&watched, &desired, None).await.unwrap();
+    let more = typed(object("1", &json!({"data": {"k": "v", "l": "w"}})));
+    let live = typed(object("5", &json!({"data": {"k": "v"}})));
+    let applied = applier.apply(&watched, &more, Some(&live)).await.unwrap();
+    assert!(applied.is_write() && !counted());
+    let meddled = typed(object("6", &json!({"data": {"k": "x", "l": "w"}})));
+    let applied = applier
+        .apply(&watched, &more, Some(&meddled))
+        .await
+        .unwrap();
+    assert!(applied.is_write());
+    let text = metrics.encode().unwrap();
+    let series = r#"drift_corrected_total{kind="ConfigMap",field="data.k"} 1"#;
+    assert!(text.contains(series), "{text}");
+}
+
+#[tokio::test]
 async fn status_goes_to_the_subresource_alone() {
     let (applier, watched, sent) = world("6");
     let live = typed(object("5", &json!({"data": {"k": "v"}})));

@@ -34,6 +34,18 @@ impl Memo {
         known.is_some_and(|hash| hash == hash_of(desired))
     }
 
+    /// Whether an earlier version of the object was as `desired`: what differs now was changed by somebody else.
+    pub(super) fn held(&self, live: &ObjectMeta, part: Part, desired: &Value) -> bool {
+        let Some(uid) = &live.uid else {
+            return false;
+        };
+        let known = {
+            let memo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            memo.get(&(uid.clone(), part)).map(|(_, hash)| *hash)
+        };
+        known.is_some_and(|hash| hash == hash_of(desired))
+    }
+
     /// Records that this version of the object is as `desired`.
     pub(super) fn record(&self, live: &ObjectMeta, part: Part, desired: &Value) {
         let (Some(uid), Some(version)) = (&live.uid, &live.resource_version) else {

@@ -106,7 +106,8 @@ impl Sessions {
     ) -> Self {
         Sessions {
             client: context.client.clone(),
-            applier: Applier::new(context.client.clone(), manager),
+            applier: Applier::new(context.client.clone(), manager)
+                .counting(context.metrics.drift()),
             servers: Servers::new(context, rest),
             account,
         }

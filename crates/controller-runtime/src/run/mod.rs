@@ -58,6 +58,11 @@ pub trait Reconcile: Send + Sync + 'static {
     /// that we write ourselves is not part of it. The UID is added by the caller.
     fn significant(&self, object: &Self::Object) -> u64;
 
+    /// Whether the object is ready, for the metric `object_ready`; `None` where another controller tells.
+    fn ready(&self, _object: &Self::Object) -> Option<bool> {
+        None
+    }
+
     /// An object is gone: what is kept in memory for it can go. May be called
     /// more than once.
     fn gone(&self, namespace: &str, name: &str);
@@ -101,8 +106,13 @@ pub async fn run<R: Reconcile>(
     let store = primary.store();
     let backoff = Arc::new(Backoff::default());
     let (later, delayed) = mpsc::unbounded();
-    let changed =
-        primaries::significant_changes(Arc::clone(&reconciler), Arc::clone(&backoff), primary);
+    let objects = options.metrics.objects();
+    let changed = primaries::significant_changes(
+        Arc::clone(&reconciler),
+        Arc::clone(&backoff),
+        objects,
+        primary,
+    );
     let triggers = stream::select_all(triggers).chain(stream::pending());
     let at_once = |object| {
         Some(ScheduleRequest {

@@ -52,6 +52,12 @@ impl Reconcile for Scripted {
                 Ok(Outcome::Settled)
             }
             "stuck" => std::future::pending().await,
+            "told" => {
+                tracing::info!("telling");
+                sleep(Duration::from_secs(1)).await;
+                tracing::info!("told");
+                Ok(Outcome::Settled)
+            }
             "wait" => Ok(Outcome::WaitFor(Duration::from_secs(60))),
             "fail" => Err(anyhow::anyhow!("no")),
             "panic" => {
@@ -73,6 +79,10 @@ impl Reconcile for Scripted {
             .generation
             .unwrap_or_default()
             .unsigned_abs()
+    }
+
+    fn ready(&self, object: &ConfigMap) -> Option<bool> {
+        Some(object.metadata.generation == Some(2))
     }
 
     fn gone(&self, _namespace: &str, name: &str) {
@@ -226,6 +236,68 @@ async fn failures_and_panics_back_off_and_hurt_nobody_else() {
     assert_eq!(metrics.count(ReconcileResult::Ok), 1);
     assert_eq!(metrics.count(ReconcileResult::Waiting), 2);
     assert!(metrics.count(ReconcileResult::Panic) >= 5);
+    world.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_line_of_a_visit_names_the_object_and_the_visit() {
+    let kept = crate::logs::tests::Kept::default();
+    // The tasks of this test run on its own thread.
+    let _guard = kept.here();
+    let world = start(4);
+    world.list(&["told-1", "told-2", "fail", "panic"]);
+    sleep(Duration::from_millis(500)).await;
+    while world.reconciler.running.load(Ordering::SeqCst) > 0 {
+        sleep(Duration::from_millis(100)).await;
+    }
+    world.trigger("told-1");
+    sleep(Duration::from_secs(1)).await;
+    while world.reconciler.running.load(Ordering::SeqCst) > 0 {
+        sleep(Duration::from_millis(100)).await;
+    }
+    world.stop().await.unwrap();
+    let mut ids: HashMap<(String, String), usize> = HashMap::new();
+    let mut messages = std::collections::BTreeSet::new();
+    for line in kept.lines() {
+        let span = &line["span"];
+        assert_eq!(
+            (&span["name"], &span["kind"], &span["namespace"]),
+            (&json!("reconcile"), &json!("ConfigMap"), &json!("ns")),
+            "{line}"
+        );
+        let text = |field: &str| span[field].as_str().unwrap().to_owned();
+        let (object, id) = (text("object"), text("id"));
+        assert_eq!(id.len(), 16, "{line}");
+        *ids.entry((object, id)).or_default() += 1;
+        messages.insert(line["message"].as_str().unwrap().to_owned());
+    }
+    let lines_of = |object: &str| -> Vec<usize> {
+        let of = ids.iter().filter(|((name, _), _)| name == object);
+        of.map(|(_, lines)| *lines).collect()
+    };
+    assert_eq!(lines_of("told-1"), [2, 2], "two visits, two lines in each");
+    assert_eq!(lines_of("told-2"), [2]);
+    for message in ["told", "the reconcile failed", "the reconcile panicked"] {
+        assert!(messages.contains(message), "{messages:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_readiness_of_each_object_is_a_metric_until_it_goes() {
+    let world = start(4);
+    world.list(&["a", "b"]);
+    sleep(Duration::from_secs(1)).await;
+    let shown = |name: &str, value: u8| {
+        let series = format!(
+            r#"dittofs_operator_object_ready{{kind="ConfigMap",namespace="ns",name="{name}"}} {value}"#
+        );
+        world.context.metrics.encode().unwrap().contains(&series)
+    };
+    assert!(shown("a", 0) && shown("b", 0));
+    world.send(Event::Apply(object("a", 2, 2)));
+    world.send(Event::Delete(object("b", 3, 1)));
+    sleep(Duration::from_secs(1)).await;
+    assert!(shown("a", 1) && !shown("a", 0) && !shown("b", 0));
     world.stop().await.unwrap();
 }
 

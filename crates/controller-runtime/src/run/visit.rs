@@ -8,11 +8,11 @@ use std::{
 };
 
 use futures::FutureExt;
-use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, runtime::reflector::ObjectRef};
 use tracing::Instrument;
 
 use super::{Outcome, Reconcile};
-use crate::{fence::LeaseLost, metrics::ReconcileResult};
+use crate::{fence::LeaseLost, logs, metrics::ReconcileResult};
 
 /// A visit that has ended.
 pub(super) struct Visit<K: kube::Resource<DynamicType = ()>> {
@@ -45,10 +45,13 @@ pub(super) async fn visit<R: Reconcile>(
     key: ObjectRef<R::Object>,
     object: Arc<R::Object>,
 ) -> Visit<R::Object> {
+    // Not `name`: in the JSON of a span that is the name of the span itself.
     let span = tracing::info_span!(
         "reconcile",
+        kind = %R::Object::kind(&()),
         namespace = key.namespace.as_deref().unwrap_or_default(),
-        name = key.name
+        object = key.name,
+        id = logs::id()
     );
     let start = Instant::now();
     let result = async {

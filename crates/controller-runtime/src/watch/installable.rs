@@ -24,7 +24,7 @@ use kube::{
 };
 
 use super::{
-    Triggers, WatchOptions, Watched,
+    References, Triggers, WatchOptions, Watched,
     cache::{Cache, Change},
     events::{Expectation, Heard, events, heard},
     guard::Guard,
@@ -74,9 +74,42 @@ impl<K: Readable> Installable<K> {
     where
         P: Resource<DynamicType = ()> + 'static,
     {
+        let none = References::new();
+        Self::follow(context, crd, options, owners, concerned, false, none)
+    }
+
+    /// As [`Installable::start`], and wakes the primaries that refer to an object of the kind by namespace and
+    /// name, whatever its labels. Of those objects nothing is kept: only their metadata is requested.
+    pub fn start_with_references<P>(
+        context: &Context,
+        crd: &'static str,
+        options: WatchOptions,
+        owners: impl Fn(&ObjectMeta) -> Vec<ObjectRef<P>> + Send + 'static,
+        concerned: impl Fn() -> Vec<ObjectRef<P>> + Send + 'static,
+        references: References<P>,
+    ) -> (Self, Triggers<P>)
+    where
+        P: Resource<DynamicType = ()> + Send + Sync + 'static,
+    {
+        Self::follow(context, crd, options, owners, concerned, true, references)
+    }
+
+    fn follow<P>(
+        context: &Context,
+        crd: &'static str,
+        options: WatchOptions,
+        owners: impl Fn(&ObjectMeta) -> Vec<ObjectRef<P>> + Send + 'static,
+        concerned: impl Fn() -> Vec<ObjectRef<P>> + Send + 'static,
+        all: bool,
+        references: References<P>,
+    ) -> (Self, Triggers<P>)
+    where
+        P: Resource<DynamicType = ()> + 'static,
+    {
         let synced = Readiness::new();
         let served = Arc::new(AtomicBool::new(false));
-        let follower = Follower::<K>::new(context, crd, options, &synced, &served);
+        let mut follower = Follower::<K>::new(context, crd, options, &synced, &served);
+        follower.all = all;
         let installable = Self {
             objects: Watched {
                 client: context.client.clone(),
@@ -88,13 +121,26 @@ impl<K: Readable> Installable<K> {
         let triggers = stream::unfold(follower, |mut follower| async move {
             Some((follower.next().await, follower))
         });
-        let triggers = triggers.flat_map(move |News { changes, turned }| {
+        let triggers = triggers.flat_map(move |news| {
+            let News {
+                changes,
+                turned,
+                seen,
+            } = news;
             let mut woken: Vec<_> = changes
                 .iter()
                 .flat_map(|change| owners(&change.meta))
                 .collect();
             if turned {
                 woken.extend(concerned());
+            }
+            let kind = K::kind(&());
+            match seen {
+                None => {}
+                Some(Seen::Object { namespace, name }) => {
+                    woken.extend(references.lookup(&kind, &namespace, &name));
+                }
+                Some(Seen::Listed) => woken.extend(references.lookup_kind(&kind)),
             }
             stream::iter(woken)
         });
@@ -109,14 +155,26 @@ impl<K: Readable> Installable<K> {
     }
 }
 
+/// Objects in a page of a list of metadata: nothing is kept of them.
+const PAGE: u32 = 50;
+
 type Definition = PartialObjectMeta<CustomResourceDefinition>;
-type Objects<K> = BoxStream<'static, (usize, Heard<Guard<K>>)>;
+type Objects<K> = BoxStream<'static, Input<K>>;
+
+/// What the metadata of every object of the kind tells.
+enum Seen {
+    /// One has appeared, changed or gone.
+    Object { namespace: String, name: String },
+    /// All have been listed: one of those known before may be gone.
+    Listed,
+}
 
 /// What a step of the follower brings.
 struct News<K> {
     changes: Vec<Change<K>>,
     /// Whether the kind has come or gone.
     turned: bool,
+    seen: Option<Seen>,
 }
 
 struct Follower<K> {
@@ -135,11 +193,14 @@ struct Follower<K> {
     cache: Arc<Cache<K>>,
     served: Arc<AtomicBool>,
     gates: [Gate; 2],
+    /// Whether the metadata of objects that are not kept is followed too.
+    all: bool,
 }
 
 enum Input<K> {
     Definition(Event<Definition>),
     Object(usize, Heard<Guard<K>>),
+    Seen(Seen),
 }
 
 impl<K: Readable> Follower<K> {
@@ -169,6 +230,7 @@ impl<K: Readable> Follower<K> {
             served: Arc::clone(served),
             gates: [context.readiness.register(crd), synced.register(crd)],
             context: context.clone(),
+            all: false,
         }
     }
 
@@ -181,6 +243,10 @@ impl<K: Readable> Follower<K> {
                 self.open();
                 self.vanish()
             }
+            Input::Seen(seen) => News {
+                seen: Some(seen),
+                ..News::nothing()
+            },
         }
     }
 
@@ -196,7 +262,7 @@ impl<K: Readable> Follower<K> {
         tokio::select! {
             biased;
             Some(event) = self.definitions.next() => Input::Definition(event),
-            Some((index, heard)) = objects => Input::Object(index, heard),
+            Some(input) = objects => input,
             else => future::pending().await,
         }
     }
@@ -250,10 +316,42 @@ impl<K: Readable> Follower<K> {
         let watches = apis.into_iter().enumerate().map(|(index, api)| {
             let name = K::plural(&()).into_owned();
             heard(name, api, self.config.clone(), Expectation::Announced)
-                .map(move |heard| (index, heard))
+                .map(move |heard| Input::Object(index, heard))
                 .boxed()
         });
+        let mut watches: Vec<Objects<K>> = watches.collect();
+        if self.all {
+            watches.extend(self.metadata());
+        }
         self.objects = Some(stream::select_all(watches).boxed());
+    }
+
+    /// The metadata of every object of the kind.
+    fn metadata(&self) -> impl Iterator<Item = Objects<K>> + use<K> {
+        let apis = self
+            .context
+            .scope
+            .apis::<PartialObjectMeta<K>>(&self.context.client);
+        apis.into_iter().map(|api| {
+            let name = format!("{} (metadata)", K::plural(&()));
+            heard(
+                name,
+                api,
+                Config::default().page_size(PAGE),
+                Expectation::Announced,
+            )
+            .filter_map(async |heard| match heard {
+                Heard::Event(
+                    Event::Apply(object) | Event::InitApply(object) | Event::Delete(object),
+                ) => Some(Input::Seen(Seen::Object {
+                    namespace: object.metadata.namespace.unwrap_or_default(),
+                    name: object.metadata.name.unwrap_or_default(),
+                })),
+                Heard::Event(Event::InitDone) => Some(Input::Seen(Seen::Listed)),
+                Heard::Event(Event::Init) | Heard::UnknownKind => None,
+            })
+            .boxed()
+        })
     }
 
     fn take(&mut self, index: usize, event: Event<Guard<K>>) -> News<K> {
@@ -266,7 +364,11 @@ impl<K: Readable> Follower<K> {
             tracing::info!(crd = self.crd, "the CRD is installed");
             self.open();
         }
-        News { changes, turned }
+        News {
+            changes,
+            turned,
+            seen: None,
+        }
     }
 
     /// The kind is not served: what was known of its objects is gone with it.
@@ -279,7 +381,11 @@ impl<K: Readable> Follower<K> {
                 changes.extend(self.cache.take(index, event).0);
             }
         }
-        News { changes, turned }
+        News {
+            changes,
+            turned,
+            seen: None,
+        }
     }
 
     fn open(&self) {
@@ -294,6 +400,7 @@ impl<K> News<K> {
         Self {
             changes: Vec::new(),
             turned: false,
+            seen: None,
         }
     }
 }

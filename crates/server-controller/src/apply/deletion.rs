@@ -37,6 +37,10 @@ pub async fn carry_out(
             }
             Ok(false)
         }
+        Deletion::RemoveDatabase => {
+            super::database::remove(client, applier, watches, observed).await?;
+            Ok(false)
+        }
         Deletion::RemoveClaims(volumes) => {
             remove_claims(applier, watches, observed, volumes).await?;
             Ok(false)

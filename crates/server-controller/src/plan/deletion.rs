@@ -1,18 +1,19 @@
 //! What is left to do before a server that carries our finalizer may go.
 //!
-//! The pod goes first, because a claim that a pod uses cannot go; then the claims; then the Secret
+//! The pod goes first, because a claim that a pod uses cannot go; then the database; then the claims; then the Secret
 //! that opens what was on them; then the finalizer. Each step follows from what is observed and
 //! waits for the one before it, never for a timer.
 
 use api_types::names::{self, Volume};
 use api_types::v1alpha1::Retention;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use percona_bridge::Source;
+use percona_bridge::{Managed, Source};
 use resources::Instance;
 
 use super::storage::is_orphan;
 use crate::claims::is_labelled;
 use crate::observe::{Observed, SecretState};
+use crate::validate::database;
 
 /// The next step of a deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Deletion {
     RemovePod,
     /// The pod is on its way out.
     AwaitPod,
+    /// The database cluster shall go, with its data.
+    RemoveDatabase,
     /// These claims shall go.
     RemoveClaims(Vec<Volume>),
     /// These claims are on their way out.
@@ -45,6 +48,9 @@ impl Deletion {
         match self {
             Deletion::RemoveStatefulSet | Deletion::RemovePod | Deletion::AwaitPod => {
                 "The server is being deleted: waiting for the pod to end.".to_owned()
+            }
+            Deletion::RemoveDatabase => {
+                "The server is being deleted: its database goes with it.".to_owned()
             }
             Deletion::RemoveClaims(volumes) | Deletion::AwaitClaims(volumes) => format!(
                 "The server is being deleted: waiting for its claims to go ({}).",
@@ -86,10 +92,30 @@ pub(super) fn next(
             return Deletion::AwaitPod;
         }
     }
+    if let Some(Source::Managed(managed)) = source
+        && removes(observed, instance, managed)
+    {
+        return Deletion::RemoveDatabase;
+    }
     match instance.spec.storage.retention_policy.when_deleted {
         Retention::Retain => Deletion::Release,
         Retention::Delete => data(observed, instance, source),
     }
+}
+
+/// Whether the database cluster shall go and does not yet: it carries our labels, and the status knows it by its
+/// UID. That it is gone is not waited for: without its operator it would never be.
+fn removes(observed: &Observed, instance: &Instance<'_>, managed: &Managed) -> bool {
+    let recorded = observed.server.status.as_ref();
+    let recorded = recorded.and_then(|status| status.database.as_ref()?.cluster_uid.as_ref());
+    let seen = observed.database.cluster(managed);
+    managed.goes_with_server()
+        && database::is_ours(observed, instance, managed)
+        && seen.is_some_and(|seen| {
+            seen.meta.deletion_timestamp.is_none()
+                && recorded.is_some()
+                && seen.meta.uid.as_ref() == recorded
+        })
 }
 
 fn is_of_stateful_set(pod: &Pod, instance: &Instance<'_>) -> bool {
@@ -120,8 +146,12 @@ fn data(observed: &Observed, instance: &Instance<'_>, source: Option<&Source>) -
     }
     // The Secret opens the control plane. It goes only with that: not while a claim with it is left,
     // and not when it is kept in a database elsewhere.
-    let control_plane_is_gone = matches!(source, Some(Source::Sqlite { .. }))
-        && !observed.claims.contains_key(&Volume::ControlPlane);
+    let went = match source {
+        Some(Source::Sqlite { .. }) => true,
+        Some(Source::Managed(managed)) => managed.goes_with_server(),
+        Some(Source::Secret(_)) | None => false,
+    };
+    let control_plane_is_gone = went && !observed.claims.contains_key(&Volume::ControlPlane);
     match observed.secrets.get(&names::admin_secret(instance.name)) {
         Some(SecretState::Present(secret))
             if control_plane_is_gone && instance.owns(&secret.object) =>

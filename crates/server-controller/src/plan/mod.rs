@@ -1,5 +1,6 @@
 //! The third step, pure: what every child shall be.
 
+mod database;
 mod deletion;
 #[cfg(test)]
 mod fuzz;
@@ -18,8 +19,8 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use percona_bridge::Source;
-use resources::{AdapterPort, Children, Instance, PrometheusRule, ServiceMonitor};
+use percona_bridge::{CnpgCluster, PerconaPGCluster, Source};
+use resources::{AdapterPort, Children, Database, Instance, PrometheusRule, ServiceMonitor};
 
 use crate::MANAGER;
 use crate::observe::Observed;
@@ -59,6 +60,9 @@ pub type Wishes = Children<
     Wish<PrometheusRule>,
 >;
 
+/// What shall happen to the database cluster.
+pub type DatabaseWishes = Database<Wish<PerconaPGCluster>, Wish<CnpgCluster>>;
+
 /// What shall become of our finalizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finalizer {
@@ -77,6 +81,10 @@ pub struct Plan {
     pub make: Vec<Generated>,
     /// The children.
     pub children: Wishes,
+    /// The database cluster, which is no child: it outlives the server.
+    pub database: DatabaseWishes,
+    /// The Secret with the parts of the connection shall be made or brought up to date.
+    pub connect: bool,
     /// A newer rendering of the pod waits for the next restart.
     pub held_back: bool,
     /// The StatefulSet for a pod that lost its own, as that pod runs: it takes the place of the wanted
@@ -111,6 +119,11 @@ impl Plan {
                 monitor: Wish::Leave,
                 rule: Wish::Leave,
             },
+            database: Database {
+                percona: Wish::Leave,
+                cloudnative_pg: Wish::Leave,
+            },
+            connect: false,
             held_back: false,
             as_it_runs: None,
             unstick: false,
@@ -157,7 +170,7 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
     if !validated.make.is_empty() {
         return Ok(Plan {
             make: validated.make.clone(),
-            finalizer: finalizer(observed, instance, &ClaimTemplates::Settled),
+            finalizer: finalizer(observed, validated, &ClaimTemplates::Settled),
             ..Plan::nothing()
         });
     }
@@ -210,11 +223,13 @@ pub fn plan(observed: &Observed, validated: &Validated<'_>) -> Result<Plan, Plan
     Ok(Plan {
         make: Vec::new(),
         children: only_ours(wishes, ours),
+        database: database::wishes(observed, validated),
+        connect: database::connects(observed, validated),
         held_back,
         as_it_runs,
         unstick: is_stuck(observed, instance),
         grow: storage::growths(observed, instance),
-        finalizer: finalizer(observed, instance, &claim_templates),
+        finalizer: finalizer(observed, validated, &claim_templates),
         claim_templates,
         deletion: None,
         paused: false,
@@ -268,14 +283,18 @@ pub fn is_leaving_by_steps(server: &DittoServer) -> bool {
     server.metadata.deletion_timestamp.is_some() && is_held(server)
 }
 
-/// The finalizer is needed while the data shall go with the server, and while its pod is without a
+/// The finalizer is needed while the data, or the database, shall go with the server, and while its pod is without a
 /// StatefulSet, with which it would go otherwise.
 fn finalizer(
     observed: &Observed,
-    instance: &Instance<'_>,
+    validated: &Validated<'_>,
     claim_templates: &ClaimTemplates,
 ) -> Finalizer {
+    let instance = &validated.instance;
+    let database =
+        matches!(usable(validated), Some(Source::Managed(managed)) if managed.goes_with_server());
     let needed = instance.spec.storage.retention_policy.when_deleted == Retention::Delete
+        || database
         || matches!(claim_templates, ClaimTemplates::Replace(_))
         || storage::is_bereft(observed, instance);
     match (needed, is_held(&observed.server)) {

@@ -49,6 +49,8 @@ pub(super) fn render(
         .iter()
         .any(|conflict| conflict.kind == "ConfigMap");
     let digest = validated.digest.as_deref().filter(|_| !foreign_config);
+    let connection = validated.database.connection.as_ref();
+    let wiring = connection.map(|connection| connection.wiring.clone());
     let (Some(source), Some(digest)) = (usable(validated), digest) else {
         // Without its inputs a pod that lost its StatefulSet gets one for what it runs.
         let template = match live {
@@ -62,7 +64,8 @@ pub(super) fn render(
             held_back: false,
         });
     };
-    let pod = resources::pod_template(instance, source, &claims(observed, instance), digest);
+    let wiring = wiring.unwrap_or_default();
+    let pod = resources::pod_template(instance, &wiring, &claims(observed, instance), digest);
     let config = |text| resources::config_map(instance, text, digest);
     let text = configgen::config_file(instance.spec, source)?;
     let rendering = rendering(&serde_json::to_value(&pod)?);

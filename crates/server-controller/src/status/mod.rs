@@ -1,6 +1,7 @@
 //! What the status says, made from what was observed and applied. Pure.
 
 mod available;
+mod database;
 mod degraded;
 mod inputs;
 mod ready;
@@ -12,11 +13,10 @@ use api_types::annotations::RESTART_DIGEST;
 use api_types::conditions::{ConditionType, Verdict};
 use api_types::names;
 use api_types::reference::{SecretKeyRef, SecretRef};
-use api_types::v1alpha1::{ApiStatus, DatabaseStatus, DittoServerStatus, Phase};
+use api_types::v1alpha1::{ApiStatus, DittoServerStatus, Phase};
 use configgen::PASSWORD_KEY;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use percona_bridge::Source;
 use resources::{CA_KEY, Instance};
 
 use crate::apply::Applied;
@@ -55,7 +55,7 @@ pub fn status(visit: Visit<'_>, surroundings: &Surroundings, now: Timestamp) -> 
     let progressing = rollout::progressing(visit, previous, now);
     let mut verdicts: Vec<Verdict> = vec![
         inputs::config_ready(visit),
-        inputs::database_ready(visit),
+        database::database_ready(visit),
         storage::storage_ready(visit),
         available::available(visit),
         degraded::degraded(visit, &progressing),
@@ -72,7 +72,7 @@ pub fn status(visit: Visit<'_>, surroundings: &Surroundings, now: Timestamp) -> 
         ready_replicas: Some(i32::from(available::serves(observed))),
         config_hash: live_digest(visit),
         api: Some(api(visit, surroundings)),
-        database: database(visit),
+        database: database::database(visit),
         storage: Some(storage::claims(observed)),
         adapters: None,
         pushed: None,
@@ -82,6 +82,11 @@ pub fn status(visit: Visit<'_>, surroundings: &Surroundings, now: Timestamp) -> 
             .map(|verdict| verdict.over(previous, generation, now))
             .collect(),
     }
+}
+
+/// Whether the pod serves.
+pub(crate) fn serves(observed: &Observed) -> bool {
+    available::serves(observed)
 }
 
 /// When to look again at storage that is not settled, although nothing that is watched changes.
@@ -169,21 +174,6 @@ fn api(visit: Visit<'_>, surroundings: &Surroundings) -> ApiStatus {
             .clone()
             .map(|name| SecretRef { name }),
     }
-}
-
-fn database(visit: Visit<'_>) -> Option<DatabaseStatus> {
-    let source = visit.validated.source.as_ref().ok()?;
-    Some(DatabaseStatus {
-        provider: source.provider(),
-        secret_ref: match source {
-            Source::Sqlite { .. } => None,
-            Source::Secret { name } => Some(SecretRef {
-                name: api_types::reference::ObjectName(name.clone()),
-            }),
-        },
-        cluster_uid: None,
-        metadata: None,
-    })
 }
 
 #[cfg(test)]
@@ -349,12 +339,12 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_this_release_cannot_provide_is_refused_and_nothing_is_started() {
+    fn without_the_operator_of_its_database_nothing_is_started() {
         let world = provisioned(json!({"percona": {"enabled": true}}));
         let status = reported(&world);
         assert_eq!(
             condition(&status, "DatabaseReady"),
-            "False ProviderNotSupported"
+            "False DatabaseOperatorMissing"
         );
         assert_eq!(condition(&status, "Available"), "False WaitingForInputs");
     }

@@ -14,7 +14,7 @@ use api_types::v1alpha1::{
 };
 use api_types::{DittoFSShare, DittoServer};
 use controller_runtime::rest::{Sessions, Site, Trouble};
-use controller_runtime::{Events, Primaries, Triggers};
+use controller_runtime::{Events, Metrics, Primaries, Triggers};
 use futures::StreamExt;
 use futures::channel::mpsc;
 use kube::runtime::reflector::ObjectRef;
@@ -113,6 +113,7 @@ struct Inner {
     shares: Primaries<DittoFSShare>,
     events: Events,
     interval: Duration,
+    metrics: Metrics,
     news: mpsc::UnboundedSender<Key>,
     pool: Mutex<Pool>,
 }
@@ -184,12 +185,14 @@ impl std::fmt::Debug for Servers {
 
 impl Servers {
     /// No tasks yet, and the stream of shares of which there is news. Each server is compared with what its
-    /// shares declare every `interval`; `shares` are those in Kubernetes, and `events` are about servers.
+    /// shares declare every `interval`; `shares` are those in Kubernetes, and `events` are about servers. Rounds and
+    /// corrections are counted in `metrics`.
     pub fn new(
         sessions: Sessions,
         shares: Primaries<DittoFSShare>,
         events: Events,
         interval: Duration,
+        metrics: &Metrics,
     ) -> (Self, Triggers<DittoFSShare>) {
         let (news, told) = mpsc::unbounded();
         let inner = Inner {
@@ -197,6 +200,7 @@ impl Servers {
             shares,
             events,
             interval,
+            metrics: metrics.clone(),
             news,
             pool: Mutex::default(),
         };
@@ -302,6 +306,7 @@ impl Servers {
             self.0.shares.clone(),
             self.0.events.clone(),
             self.0.interval,
+            &self.0.metrics,
             self.0.news.clone(),
         );
         Task {

@@ -10,11 +10,13 @@ use adapter_client::{Client, Error, HealthStatus};
 use api_types::DittoFSShare;
 use api_types::conditions::Reason;
 use api_types::v1alpha1::{ShareStores, ShareUsage};
+use controller_runtime::metrics::{DriftMetrics, PollMetrics};
 use controller_runtime::rest::{Open, Sessions, Trouble, trouble};
-use controller_runtime::{Events, Primaries};
+use controller_runtime::{Events, Metrics, Primaries, logs};
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{Key, Seen, Shared, Target, lists, store};
 use crate::carry_out::carry_out;
@@ -56,6 +58,8 @@ pub(super) struct Worker {
     pub(super) events: Events,
     interval: Duration,
     news: mpsc::UnboundedSender<Key>,
+    polls: PollMetrics,
+    drift: DriftMetrics,
     open: Option<Open>,
     world: Mutex<World>,
     listed: Option<Instant>,
@@ -80,6 +84,7 @@ impl Worker {
         shares: Primaries<DittoFSShare>,
         events: Events,
         interval: Duration,
+        metrics: &Metrics,
         news: mpsc::UnboundedSender<Key>,
     ) -> Self {
         Worker {
@@ -89,6 +94,8 @@ impl Worker {
             events,
             interval,
             news,
+            polls: metrics.polls(),
+            drift: metrics.drift(),
             open: None,
             world: Mutex::default(),
             listed: None,
@@ -104,12 +111,14 @@ impl Worker {
             let began = Instant::now();
             let round = self.begin(began >= due);
             let full = round.full;
+            let span = span(&round.target);
             let result = {
                 let round = AssertUnwindSafe(self.round(round)).catch_unwind();
-                match tokio::time::timeout(ROUND_LIMIT, round).await {
+                let round = tokio::time::timeout(ROUND_LIMIT, round);
+                match round.instrument(span.clone()).await {
                     Ok(Ok(result)) => result,
                     Ok(Err(_)) => {
-                        tracing::error!("the work on a server panicked");
+                        span.in_scope(|| tracing::error!("the work on a server panicked"));
                         Err(Trouble::new(
                             Reason::UnexpectedAnswer,
                             "The server's answer could not be handled: see the log of the share-controller.",
@@ -121,7 +130,9 @@ impl Worker {
                     )),
                 }
             };
-            let wait = self.end(result.err());
+            let trouble = result.as_ref().err().map(|trouble| trouble.reason.as_str());
+            self.polls.observe(trouble, began.elapsed());
+            let wait = span.in_scope(|| self.end(result.err()));
             if full || self.failures > 0 {
                 due = began + wait;
             }
@@ -230,7 +241,14 @@ impl Worker {
         let ended: Vec<Option<Trouble>> = stream::iter(by_name.into_values())
             .map(|wishes| async move {
                 for (key, wish) in wishes {
-                    if let Err(trouble) = this.work(client, &key, &wish).await {
+                    let span = tracing::info_span!(
+                        "share",
+                        kind = "DittoFSShare",
+                        namespace = wish.namespace,
+                        object = wish.name
+                    );
+                    let work = this.work(client, &key, &wish).instrument(span);
+                    if let Err(trouble) = work.await {
                         return Some(trouble);
                     }
                 }
@@ -384,6 +402,9 @@ impl Worker {
                     effect(&mut self.world(), &mut turn);
                     turn.done.insert(id);
                     if settled {
+                        for field in &fields {
+                            self.drift.corrected("DittoFSShare", field);
+                        }
                         corrected.extend(fields);
                     }
                 }
@@ -462,6 +483,17 @@ impl Worker {
             seen.pushed = turn.pushed.clone();
         }
     }
+}
+
+/// What the log says of each line of one round.
+fn span(target: &Target) -> tracing::Span {
+    tracing::info_span!(
+        "poll",
+        kind = "DittoServer",
+        namespace = target.namespace,
+        object = target.name,
+        id = logs::id()
+    )
 }
 
 /// Whether an error says more of the server than of what it was asked for.

@@ -38,6 +38,9 @@ pub(super) fn writes(world: &Observed, plan: &Plan) -> Vec<String> {
                 monitor,
                 rule,
             },
+        // No cluster of the fuzzed worlds has an operator of databases, and no connection is one text.
+        database: _,
+        connect: _,
         held_back: _,
         as_it_runs: _,
         unstick,
@@ -334,6 +337,8 @@ fn delete(world: &mut Observed, step: &Deletion) {
                 }
             }
         }
+        // No cluster of the fuzzed worlds has an operator of databases.
+        Deletion::RemoveDatabase => unreachable!("there is no database cluster"),
         Deletion::RemoveAdminSecret => {
             let name = "files-admin-bootstrap-credentials".to_owned();
             world.secrets.insert(name, SecretState::Missing);
