@@ -103,9 +103,7 @@ pub fn namespaced(cluster: &ClusterRole) -> Role {
 /// # Errors
 /// When a file cannot be written, or the page has no place for the table.
 pub fn generate(file: &str, cluster: &ClusterRole, lease: &Role) -> anyhow::Result<()> {
-    let root = std::env::args_os()
-        .nth(1)
-        .map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let root = root();
     let folder = root.join("deploy/rbac");
     let role = namespaced(cluster);
     let account = cluster.metadata.name.as_deref().unwrap_or_default();
@@ -115,12 +113,8 @@ pub fn generate(file: &str, cluster: &ClusterRole, lease: &Role) -> anyhow::Resu
         subjects: Some(vec![subject(account)]),
     };
     write(&folder, file, &[document(cluster)?])?;
-    let everywhere = ClusterRoleBinding {
-        metadata: cluster.metadata.clone(),
-        role_ref: reference("ClusterRole", &cluster.metadata),
-        subjects: Some(vec![subject(account)]),
-    };
-    write(&folder.join("bindings"), file, &[document(&everywhere)?])?;
+    let binding_everywhere = document(&everywhere(cluster, account))?;
+    write(&folder.join("bindings"), file, &[binding_everywhere])?;
     for (place, role) in [("namespace", &role), ("lease", lease)] {
         let documents = [document(role)?, document(&binding(role))?];
         write(&folder.join(place), file, &documents)?;
@@ -144,16 +138,25 @@ pub fn component(
     account: &str,
     role: &ClusterRole,
 ) -> anyhow::Result<()> {
-    let root = std::env::args_os()
-        .nth(1)
-        .map_or_else(|| PathBuf::from("."), PathBuf::from);
-    let binding = ClusterRoleBinding {
+    let root = root();
+    let folder = root.join("deploy/rbac").join(component);
+    let documents = [document(role)?, document(&everywhere(role, account))?];
+    write(&folder, file, &documents)
+}
+
+/// The folder in the first argument, or the current one.
+fn root() -> PathBuf {
+    let named = std::env::args_os().nth(1);
+    named.map_or_else(|| PathBuf::from("."), PathBuf::from)
+}
+
+/// Gives `role` to the ServiceAccount `account` in every namespace.
+fn everywhere(role: &ClusterRole, account: &str) -> ClusterRoleBinding {
+    ClusterRoleBinding {
         metadata: role.metadata.clone(),
         role_ref: reference("ClusterRole", &role.metadata),
         subjects: Some(vec![subject(account)]),
-    };
-    let folder = root.join("deploy/rbac").join(component);
-    write(&folder, file, &[document(role)?, document(&binding)?])
+    }
 }
 
 fn reference(kind: &str, role: &ObjectMeta) -> RoleRef {

@@ -27,10 +27,10 @@ pub struct Database<Percona, Cnpg> {
 /// The PerconaPGCluster that `managed` asks for; `None` where it is another operator's, or not ours to make. It
 /// has no owner: deleting the server keeps it.
 pub fn percona_cluster(instance: &Instance<'_>, managed: &Managed) -> Option<PerconaPGCluster> {
-    let is_its = managed.provider().provider() == DatabaseProvider::Percona;
-    (is_its && managed.is_ours()).then(|| PerconaPGCluster {
-        metadata: metadata(instance, managed),
-        spec: managed.spec(instance.namespace),
+    let (metadata, spec) = asked_of(DatabaseProvider::Percona, instance, managed)?;
+    Some(PerconaPGCluster {
+        metadata,
+        spec,
         status: Value::Null,
     })
 }
@@ -38,19 +38,26 @@ pub fn percona_cluster(instance: &Instance<'_>, managed: &Managed) -> Option<Per
 /// The Cluster of CloudNativePG that `managed` asks for; `None` where it is another operator's, or not ours to
 /// make. It has no owner: deleting the server keeps it.
 pub fn cnpg_cluster(instance: &Instance<'_>, managed: &Managed) -> Option<CnpgCluster> {
-    let is_its = managed.provider().provider() == DatabaseProvider::CloudNativePg;
-    (is_its && managed.is_ours()).then(|| CnpgCluster {
-        metadata: metadata(instance, managed),
-        spec: managed.spec(instance.namespace),
+    let (metadata, spec) = asked_of(DatabaseProvider::CloudNativePg, instance, managed)?;
+    Some(CnpgCluster {
+        metadata,
+        spec,
         status: Value::Null,
     })
 }
 
-fn metadata(instance: &Instance<'_>, managed: &Managed) -> ObjectMeta {
-    instance.kept(
-        managed.cluster.clone(),
-        instance.labels(Component::Database),
-    )
+/// Metadata and spec of the cluster that `managed` asks of this operator.
+fn asked_of(
+    operator: DatabaseProvider,
+    instance: &Instance<'_>,
+    managed: &Managed,
+) -> Option<(ObjectMeta, Value)> {
+    let is_its = managed.provider().provider() == operator;
+    (is_its && managed.is_ours()).then(|| {
+        let labels = instance.labels(Component::Database);
+        let metadata = instance.kept(managed.cluster.clone(), labels);
+        (metadata, managed.spec(instance.namespace))
+    })
 }
 
 /// The Secret with the parts of a connection. It goes with the server: it is made anew from the text.

@@ -23,25 +23,31 @@ type Part = Option<&'static str>;
 impl Memo {
     /// Whether exactly this version of the object is known to be as `desired`.
     pub(super) fn holds(&self, live: &ObjectMeta, part: Part, desired: &Value) -> bool {
-        let (Some(uid), Some(version)) = (&live.uid, &live.resource_version) else {
-            return false;
-        };
-        let known = {
-            let memo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = memo.get(&(uid.clone(), part));
-            known.and_then(|(at, hash)| (at == version).then_some(*hash))
-        };
-        known.is_some_and(|hash| hash == hash_of(desired))
+        self.knows(live, part, desired, |version| {
+            live.resource_version.as_deref() == Some(version)
+        })
     }
 
     /// Whether an earlier version of the object was as `desired`: what differs now was changed by somebody else.
     pub(super) fn held(&self, live: &ObjectMeta, part: Part, desired: &Value) -> bool {
+        self.knows(live, part, desired, |_| true)
+    }
+
+    /// Whether the version that is known of the object counts, and was as `desired`.
+    fn knows(
+        &self,
+        live: &ObjectMeta,
+        part: Part,
+        desired: &Value,
+        counts: impl Fn(&str) -> bool,
+    ) -> bool {
         let Some(uid) = &live.uid else {
             return false;
         };
         let known = {
             let memo = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            memo.get(&(uid.clone(), part)).map(|(_, hash)| *hash)
+            let known = memo.get(&(uid.clone(), part));
+            known.and_then(|(version, hash)| counts(version).then_some(*hash))
         };
         known.is_some_and(|hash| hash == hash_of(desired))
     }
