@@ -116,12 +116,12 @@ async fn fleet(bench: &Bench, manner: Manner) -> Result<(Window, Vec<f64>)> {
     tokio::time::sleep(bench.size.idle).await;
     let processor = process.processor_time()?.saturating_sub(before);
     let entries = bench.requests.since(mark)?;
-    let polls = fleet.iter().flat_map(Listener::polls);
+    let polls = fleet.iter().map(|listener| listener.polls_since(began));
     let window = Window {
         seconds: bench.size.idle.as_secs_f64(),
         writes: entries.iter().filter(|entry| entry.is_write()).count(),
         requests: counts(&entries),
-        polls: polls.filter(|poll| *poll > began).count(),
+        polls: polls.sum(),
         processor: processor.as_secs_f64(),
         memory: process.memory()?,
     };
