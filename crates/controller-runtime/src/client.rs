@@ -9,11 +9,16 @@ use std::{
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Response, StatusCode, header};
-use kube::{Client, Config, client::Body, config::KubeConfigOptions};
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder},
+    config::KubeConfigOptions,
+};
 use tokio::sync::Semaphore;
 use tower::{BoxError, Service};
 
 use crate::{
+    connections::Connections,
     fence::Fence,
     metrics::ApiMetrics,
     seam::{After, Before, ConnectionCut, Request, Seam},
@@ -34,7 +39,7 @@ const UNDER_WAY: usize = 16;
 pub struct Layers {
     /// Hook for tests, where the network stands.
     pub seam: Option<Arc<dyn Seam>>,
-    /// Checked just before each write, except writes of Leases.
+    /// Checked just before each write, except writes of Leases; every connection ends when it has lapsed.
     pub fence: Option<Fence>,
     /// Counts requests.
     pub metrics: Option<Arc<ApiMetrics>>,
@@ -135,7 +140,9 @@ pub(crate) fn build(
     config.write_timeout = Some(api_timeout);
     // kube would repeat writes below the fence; repetition is the reconcile's business.
     config.default_retry = false;
-    let inner = Client::try_from(config).map_err(ConnectError::Client)?;
+    let connections = Connections::behind(layers.fence.clone());
+    let builder = ClientBuilder::try_from((config, connections)).map_err(ConnectError::Client)?;
+    let inner = builder.build();
     Ok(layered(inner, layers, api_timeout))
 }
 

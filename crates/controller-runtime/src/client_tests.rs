@@ -168,6 +168,39 @@ async fn a_closed_fence_stops_writes_but_neither_reads_nor_leases() {
     assert_eq!(server.sent(), 3);
 }
 
+/// Closes over the fence's loss while a request waits.
+struct Loses(Fence);
+
+#[async_trait::async_trait]
+impl Seam for Loses {
+    async fn before(&self, request: &crate::seam::Request) -> Before {
+        if request.is_write {
+            self.0.cut();
+        }
+        Before::Pass
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_passed_the_fence_and_waits_is_not_sent_once_the_lease_is_lost() {
+    let fence = Fence::default();
+    fence.extend(Duration::MAX);
+    let layers = Layers {
+        fence: Some(fence.clone()),
+        seam: Some(Arc::new(Loses(fence))),
+        ..Layers::default()
+    };
+    let (server, client) = connected(layers).await;
+    let api = config_maps(&client);
+    api.get("x").await.unwrap();
+    assert_eq!(server.sent(), 1);
+    let error = api.create(&PostParams::default(), &config_map()).await;
+    assert!(error.is_err());
+    assert_eq!(server.sent(), 1, "over the connection of before");
+    api.get("x").await.unwrap_err();
+    assert_eq!(server.sent(), 1, "over a new connection");
+}
+
 #[tokio::test]
 async fn a_counter_tells_writes_and_lists_apart() {
     let counter = Arc::new(Counter::new());

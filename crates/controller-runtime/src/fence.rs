@@ -30,12 +30,18 @@ impl LeaseLost {
     }
 }
 
+/// No deadline: no write is allowed, and none was when a lease was lost.
+const CLOSED: u64 = 0;
+
+/// A deadline that has passed, whatever the time is.
+const CUT: u64 = 1;
+
 /// The deadline after which a leader must not write any more. Cheap to clone:
 /// all clones share one deadline. Closed until the first [`Fence::extend`].
 #[derive(Clone)]
 pub struct Fence {
     clock: Arc<dyn BootClock>,
-    /// Nanoseconds of the clock; 0 is closed.
+    /// Nanoseconds of the clock; [`CLOSED`] and [`CUT`] are none.
     deadline: Arc<AtomicU64>,
 }
 
@@ -77,6 +83,14 @@ impl Fence {
         }
     }
 
+    /// Whether writes were allowed and are no longer, because the deadline has passed or the
+    /// lease was lost. A fence that was not opened yet, or closed in order, has not lapsed.
+    #[must_use]
+    pub fn has_lapsed(&self) -> bool {
+        let deadline = self.deadline.load(Ordering::Acquire);
+        deadline != CLOSED && Duration::from_nanos(deadline) <= self.clock.now()
+    }
+
     /// Time left until the deadline; zero when closed.
     #[must_use]
     pub fn remaining(&self) -> Duration {
@@ -92,7 +106,12 @@ impl Fence {
 
     /// Stops every further write.
     pub fn close(&self) {
-        self.deadline.store(0, Ordering::Release);
+        self.deadline.store(CLOSED, Ordering::Release);
+    }
+
+    /// Stops every further write, and ends connections that may hold one: the lease was lost.
+    pub fn cut(&self) {
+        self.deadline.store(CUT, Ordering::Release);
     }
 
     /// The clock that the deadline is measured with.
@@ -127,6 +146,22 @@ mod tests {
         fence.extend(Duration::from_secs(25));
         assert_eq!(fence.check(), Ok(()));
         fence.close();
+        assert_eq!(fence.check(), Err(LeaseLost));
+    }
+
+    #[test]
+    fn a_fence_has_lapsed_when_it_was_open_and_was_not_closed_in_order() {
+        let clock = Arc::new(Hand(Mutex::new(Duration::from_secs(5))));
+        let fence = Fence::new(clock.clone());
+        assert!(!fence.has_lapsed(), "not open yet");
+        fence.extend(Duration::from_secs(15));
+        assert!(!fence.has_lapsed(), "open");
+        *clock.0.lock().unwrap() = Duration::from_secs(15);
+        assert!(fence.has_lapsed(), "its deadline has passed");
+        fence.close();
+        assert!(!fence.has_lapsed(), "closed in order");
+        fence.cut();
+        assert!(fence.has_lapsed(), "lost");
         assert_eq!(fence.check(), Err(LeaseLost));
     }
 

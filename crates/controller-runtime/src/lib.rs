@@ -7,6 +7,7 @@ mod client;
 #[cfg(test)]
 mod client_tests;
 mod clock;
+mod connections;
 mod context;
 mod events;
 mod fence;

@@ -225,7 +225,7 @@ impl Elector {
 }
 
 impl Held {
-    /// Renews the Lease until it is lost; then the fence is closed. Dropping
+    /// Renews the Lease until it is lost; then the fence is cut. Dropping
     /// the future stops renewing.
     pub async fn keep(&mut self) -> LeaseLost {
         let config = self.elector.config.clone();
@@ -308,7 +308,7 @@ impl Held {
     }
 
     fn lost(&self) -> LeaseLost {
-        self.elector.fence.close();
+        self.elector.fence.cut();
         LeaseLost
     }
 }
