@@ -14,6 +14,9 @@ use crate::random;
 /// The namespace of the controllers.
 pub const OPERATOR: &str = controller_runtime::rbac::NAMESPACE;
 
+/// Ending of the components that stand for others where the controllers serve single namespaces.
+pub const NAMESPACED: &str = "-namespaced";
+
 /// One right: group, resource, name (empty for all) and verb.
 pub type Right = (String, String, String, String);
 
@@ -35,11 +38,17 @@ impl Composed {
         let composed = Composed(folder.canonicalize()?);
         let deploy = composed.path_to(&checkout().join("deploy"))?;
         let mut text = format!("resources:\n- {deploy}/base\n");
+        // What a component of this ending needs in each namespace.
+        let databases: String = components
+            .iter()
+            .filter_map(|component| component.strip_suffix(NAMESPACED))
+            .map(|database| format!("- ../{deploy}/namespace/{database}\n"))
+            .collect();
         for namespace in namespaces {
             let inner = composed.0.join(namespace);
             std::fs::create_dir(&inner)?;
             let kustomization =
-                format!("namespace: {namespace}\nresources:\n- ../{deploy}/namespace\n");
+                format!("namespace: {namespace}\nresources:\n- ../{deploy}/namespace\n{databases}");
             std::fs::write(inner.join("kustomization.yaml"), kustomization)?;
             text.push_str(&format!("- {namespace}\n"));
         }

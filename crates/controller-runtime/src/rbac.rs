@@ -80,18 +80,30 @@ fn named(name: String) -> ObjectMeta {
 /// holds. The controllers do without these where they serve single namespaces.
 #[must_use]
 pub fn namespaced(cluster: &ClusterRole) -> Role {
-    let is_namespaced = |rule: &&PolicyRule| {
-        let among =
-            |list: &Option<Vec<String>>, name: &str| list.iter().flatten().any(|item| item == name);
-        !CLUSTER_SCOPED.iter().any(|(group, resource)| {
-            among(&rule.api_groups, group) && among(&rule.resources, resource)
-        })
-    };
-    let rules = cluster.rules.iter().flatten().filter(is_namespaced);
+    let rules = cluster.rules.iter().flatten();
+    let rules = rules.filter(|rule| !is_cluster_scoped(rule));
     Role {
         metadata: cluster.metadata.clone(),
         rules: Some(rules.cloned().collect()),
     }
+}
+
+/// What [`namespaced`] leaves out of `cluster`.
+#[must_use]
+pub fn cluster_scoped(cluster: &ClusterRole) -> ClusterRole {
+    let name = cluster.metadata.name.as_deref().unwrap_or_default();
+    let rules = cluster.rules.iter().flatten();
+    let rules = rules.filter(|rule| is_cluster_scoped(rule));
+    cluster_role(&format!("{name}-definition"), rules.cloned().collect())
+}
+
+/// Whether a rule is about resources that no namespace holds.
+fn is_cluster_scoped(rule: &PolicyRule) -> bool {
+    let among =
+        |list: &Option<Vec<String>>, name: &str| list.iter().flatten().any(|item| item == name);
+    CLUSTER_SCOPED
+        .iter()
+        .any(|(group, resource)| among(&rule.api_groups, group) && among(&rule.resources, resource))
 }
 
 /// What the programs that write roles do: writes below `deploy/rbac` of the folder in the first argument, the
@@ -107,31 +119,35 @@ pub fn generate(file: &str, cluster: &ClusterRole, lease: &Role) -> anyhow::Resu
     let folder = root.join("deploy/rbac");
     let role = namespaced(cluster);
     let account = cluster.metadata.name.as_deref().unwrap_or_default();
-    let binding = |role: &Role| RoleBinding {
-        metadata: role.metadata.clone(),
-        role_ref: reference("Role", &role.metadata),
-        subjects: Some(vec![subject(account)]),
-    };
-    write(&folder, file, &[document(cluster)?])?;
     let binding_everywhere = document(&everywhere(cluster, account))?;
+    write(&folder, file, &[document(cluster)?])?;
     write(&folder.join("bindings"), file, &[binding_everywhere])?;
     for (place, role) in [("namespace", &role), ("lease", lease)] {
-        let documents = [document(role)?, document(&binding(role))?];
+        let documents = [document(role)?, document(&within(role, account))?];
         write(&folder.join(place), file, &documents)?;
     }
-    let page = root.join("docs/security.md");
-    let text = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
-    let rules = |rules: &Option<Vec<PolicyRule>>| rules.clone().unwrap_or_default();
-    let text = table::put(&text, file, &rules(&cluster.rules), &rules(&lease.rules))?;
-    std::fs::write(&page, text)?;
-    Ok(())
+    let place = |rule: &PolicyRule| match is_cluster_scoped(rule) {
+        true => "the whole cluster; nowhere in single namespaces",
+        false => "where it serves",
+    };
+    let mut rows: Vec<_> = cluster
+        .rules
+        .iter()
+        .flatten()
+        .map(|rule| (rule, place(rule)))
+        .collect();
+    let leases = lease.rules.iter().flatten();
+    rows.extend(leases.map(|rule| (rule, "its own namespace, for its lease")));
+    tabulate(&root, file, &rows)
 }
 
-/// As [`generate`], for rights that a cluster may do without: `deploy/rbac/<component>/<file>.yaml` gets the
-/// cluster role and its binding to the ServiceAccount `account`.
+/// As [`generate`], for rights that a cluster may do without: in `deploy/rbac/<component>` `<file>.yaml` gets the
+/// cluster role and its binding to the ServiceAccount `account`; `namespace/<file>.yaml` the role and binding for one
+/// namespace, and `definition/<file>.yaml` what goes with these in the whole cluster. The table is that of
+/// `<file>-<component>`.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// When a file cannot be written, or the page has no place for the table.
 pub fn component(
     component: &str,
     file: &str,
@@ -141,7 +157,29 @@ pub fn component(
     let root = root();
     let folder = root.join("deploy/rbac").join(component);
     let documents = [document(role)?, document(&everywhere(role, account))?];
-    write(&folder, file, &documents)
+    write(&folder, file, &documents)?;
+    let definition = cluster_scoped(role);
+    let binding = everywhere(&definition, account);
+    let documents = [document(&definition)?, document(&binding)?];
+    write(&folder.join("definition"), file, &documents)?;
+    let one = namespaced(role);
+    let documents = [document(&one)?, document(&within(&one, account))?];
+    write(&folder.join("namespace"), file, &documents)?;
+    let place = |rule: &PolicyRule| match is_cluster_scoped(rule) {
+        true => "the whole cluster",
+        false => "where it serves",
+    };
+    let rules = role.rules.iter().flatten();
+    let rows: Vec<_> = rules.map(|rule| (rule, place(rule))).collect();
+    tabulate(&root, &format!("{file}-{component}"), &rows)
+}
+
+/// Puts the table `name` of these rules, each with the place where it holds, into `docs/security.md`.
+fn tabulate(root: &Path, name: &str, rows: &[(&PolicyRule, &str)]) -> anyhow::Result<()> {
+    let page = root.join("docs/security.md");
+    let text = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;
+    std::fs::write(&page, table::put(&text, name, rows)?)?;
+    Ok(())
 }
 
 /// The folder in the first argument, or the current one.
@@ -155,6 +193,15 @@ fn everywhere(role: &ClusterRole, account: &str) -> ClusterRoleBinding {
     ClusterRoleBinding {
         metadata: role.metadata.clone(),
         role_ref: reference("ClusterRole", &role.metadata),
+        subjects: Some(vec![subject(account)]),
+    }
+}
+
+/// Gives `role` to the ServiceAccount `account` in the namespace of the binding.
+fn within(role: &Role, account: &str) -> RoleBinding {
+    RoleBinding {
+        metadata: role.metadata.clone(),
+        role_ref: reference("Role", &role.metadata),
         subjects: Some(vec![subject(account)]),
     }
 }

@@ -7,14 +7,15 @@ use anyhow::{Context, Result, ensure};
 use cluster_tests::cluster::checkout;
 use cluster_tests::identity::may;
 use cluster_tests::installation::{
-    Composed, OPERATOR, Rights, build, granted, name, namespace, of_kind, rights_of, shipped,
+    Composed, NAMESPACED, OPERATOR, Rights, build, granted, name, namespace, of_kind, rights_of,
+    shipped,
 };
 use cluster_tests::kubectl::kubectl;
 use cluster_tests::monitoring::{Definition, with_definitions};
 use cluster_tests::world::{none_failed, run};
 use cluster_tests::{Cluster, Outcome, Pods, World, random, scenario};
-use controller_runtime::rbac::namespaced;
-use k8s_openapi::api::rbac::v1::{ClusterRole, Role, RoleBinding};
+use controller_runtime::rbac::{cluster_scoped, namespaced};
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role, RoleBinding};
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
@@ -35,8 +36,10 @@ struct Build {
 }
 
 impl Build {
+    /// Whether a component was chosen, or the one in its place in single namespaces.
     fn has(&self, component: &str) -> bool {
-        self.name.split(AND).any(|chosen| chosen == component)
+        let mut chosen = self.name.split(AND);
+        chosen.any(|chosen| chosen.strip_suffix(NAMESPACED).unwrap_or(chosen) == component)
     }
 }
 
@@ -96,9 +99,22 @@ async fn combinations(namespaces: &[&str]) -> Result<Vec<Build>> {
     let extras: Vec<&str> = components
         .iter()
         .map(String::as_str)
-        .filter(|component| !MODES.contains(component))
+        .filter(|component| !MODES.contains(component) && !component.ends_with(NAMESPACED))
         .collect();
-    ensure!(extras.len() + MODES.len() == components.len() && !extras.is_empty());
+    // In single namespaces the rights for databases are other ones.
+    let others: Vec<String> = server_controller::rbac::components()
+        .iter()
+        .map(|(database, _)| format!("{database}{NAMESPACED}"))
+        .collect();
+    let number = extras.len() + MODES.len() + others.len();
+    ensure!(number == components.len() && !extras.is_empty());
+    let in_mode = |mode: &str, component: &str| -> String {
+        let other = format!("{component}{NAMESPACED}");
+        match mode == "namespaced" && others.contains(&other) {
+            true => other,
+            false => component.to_owned(),
+        }
+    };
     let mut builds = Vec::new();
     for mode in MODES {
         let served = if mode == "namespaced" {
@@ -110,15 +126,16 @@ async fn combinations(namespaces: &[&str]) -> Result<Vec<Build>> {
             if !is_telling(&extras, set) {
                 continue;
             }
-            let mut chosen = vec![mode];
+            let mut chosen = vec![mode.to_owned()];
             let in_set = |(index, _): &(usize, &&str)| set & (1 << index) != 0;
             chosen.extend(
                 extras
                     .iter()
                     .enumerate()
                     .filter(in_set)
-                    .map(|(_, name)| name),
+                    .map(|(_, name)| in_mode(mode, name)),
             );
+            let chosen: Vec<&str> = chosen.iter().map(String::as_str).collect();
             builds.push(Build {
                 objects: build(Composed::of(&chosen, served)?.folder()).await?,
                 name: chosen.join(AND),
@@ -166,9 +183,20 @@ fn judge(build: &Build) -> Result<()> {
             expected.insert(Some(namespace.clone()), rules(&namespaced(&cluster)));
         }
         for (component, role) in server_controller::rbac::components() {
-            if account == server_controller::rbac::NAME && build.has(component) {
-                let more = rights_of(role.rules.as_deref().unwrap_or_default());
-                expected.entry(None).or_default().extend(more);
+            if account != server_controller::rbac::NAME || !build.has(component) {
+                continue;
+            }
+            let mut give = |place: Option<&String>, rules: Option<Vec<PolicyRule>>| {
+                let more = rights_of(rules.as_deref().unwrap_or_default());
+                expected.entry(place.cloned()).or_default().extend(more);
+            };
+            if everywhere {
+                give(None, role.rules.clone());
+                continue;
+            }
+            give(None, cluster_scoped(&role).rules);
+            for namespace in &build.namespaces {
+                give(Some(namespace), namespaced(&role).rules);
             }
         }
         let granted = granted(objects, account)?;
@@ -301,7 +329,7 @@ fn serves_only(build: &Build) -> Result<()> {
         let environment = environment.as_array().context("no env")?;
         ensure!(environment.contains(&wired), "not told: {environment:?}");
     }
-    let cluster_scoped: BTreeSet<(&str, &str)> = build
+    let without_namespace: BTreeSet<(&str, &str)> = build
         .objects
         .iter()
         .filter(|object| namespace(object).is_none())
@@ -326,12 +354,15 @@ fn serves_only(build: &Build) -> Result<()> {
             "dittofs-deletion-protection",
         ),
     ]);
-    let components = server_controller::rbac::components();
-    for (_, role) in components.iter().filter(|(name, _)| build.has(name)) {
-        let name = role.metadata.name.as_deref().unwrap_or_default();
-        expected.extend([("ClusterRole", name), ("ClusterRoleBinding", name)]);
+    let definitions: Vec<String> = server_controller::rbac::components()
+        .iter()
+        .filter(|(component, _)| build.has(component))
+        .filter_map(|(_, role)| cluster_scoped(role).metadata.name)
+        .collect();
+    for name in &definitions {
+        expected.extend([("ClusterRole", name.as_str()), ("ClusterRoleBinding", name)]);
     }
-    ensure!(cluster_scoped == expected, "{cluster_scoped:?}");
+    ensure!(without_namespace == expected, "{without_namespace:?}");
     Ok(())
 }
 

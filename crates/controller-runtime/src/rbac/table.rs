@@ -3,49 +3,38 @@
 use anyhow::Context;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
-/// `page` with the table of `controller` between its two marks made anew.
+/// `page` with the table `name` between its two marks made anew: these rules, each with the place where it holds.
 ///
 /// # Errors
 /// When the marks are not there.
-pub(super) fn put(
-    page: &str,
-    controller: &str,
-    cluster: &[PolicyRule],
-    lease: &[PolicyRule],
-) -> anyhow::Result<String> {
-    let begin = format!("<!-- rights: {controller} -->\n");
+pub(super) fn put(page: &str, name: &str, rows: &[(&PolicyRule, &str)]) -> anyhow::Result<String> {
+    let begin = format!("<!-- rights: {name} -->\n");
     let parts = page.split_once(&begin).and_then(|(before, rest)| {
         let (_, after) = rest.split_once("<!-- end -->")?;
         Some((before, after))
     });
-    let (before, after) = parts.with_context(|| format!("no marks for {controller}"))?;
-    let table = table(cluster, lease);
+    let (before, after) = parts.with_context(|| format!("no marks for {name}"))?;
+    let table = table(rows);
     Ok(format!("{before}{begin}{table}<!-- end -->{after}"))
 }
 
-fn table(cluster: &[PolicyRule], lease: &[PolicyRule]) -> String {
+fn table(rows: &[(&PolicyRule, &str)]) -> String {
     let mut text = "\n| API group | resource | verbs | where |\n|---|---|---|---|\n".to_owned();
-    let places = [
-        (cluster, "where it serves"),
-        (lease, "its own namespace, for its lease"),
-    ];
-    for (rules, place) in places {
-        for rule in rules {
-            let group = rule.api_groups.iter().flatten().map(|group| match group {
-                group if group.is_empty() => "core".to_owned(),
-                group => format!("`{group}`"),
-            });
-            let named = match rule.resource_names.as_deref() {
-                None | Some([]) => String::new(),
-                Some(names) => format!(", only {}", code(names)),
-            };
-            text.push_str(&format!(
-                "| {} | {}{named} | {} | {place} |\n",
-                group.collect::<Vec<_>>().join(", "),
-                code(rule.resources.as_deref().unwrap_or_default()),
-                rule.verbs.join(", "),
-            ));
-        }
+    for (rule, place) in rows {
+        let group = rule.api_groups.iter().flatten().map(|group| match group {
+            group if group.is_empty() => "core".to_owned(),
+            group => format!("`{group}`"),
+        });
+        let named = match rule.resource_names.as_deref() {
+            None | Some([]) => String::new(),
+            Some(names) => format!(", only {}", code(names)),
+        };
+        text.push_str(&format!(
+            "| {} | {}{named} | {} | {place} |\n",
+            group.collect::<Vec<_>>().join(", "),
+            code(rule.resources.as_deref().unwrap_or_default()),
+            rule.verbs.join(", "),
+        ));
     }
     text.push('\n');
     text
@@ -69,16 +58,17 @@ mod tests {
             resource_names: Some(vec!["one".to_owned()]),
             ..rule("g.example", &["things"], &["list"])
         };
-        let rules = [rule("", &["secrets"], READ), named];
-        let made = put(page, "x", &rules, &[]).unwrap();
+        let secrets = rule("", &["secrets"], READ);
+        let rows = [(&secrets, "here"), (&named, "there")];
+        let made = put(page, "x", &rows).unwrap();
         assert_eq!(
             made,
             "a\n<!-- rights: x -->\n\n| API group | resource | verbs | where |\n|---|---|---|---|\n\
-             | core | `secrets` | get, list, watch | where it serves |\n\
-             | `g.example` | `things`, only `one` | list | where it serves |\n\
+             | core | `secrets` | get, list, watch | here |\n\
+             | `g.example` | `things`, only `one` | list | there |\n\
              \n<!-- end -->\nb\n<!-- rights: y -->\n<!-- end -->\n"
         );
-        assert_eq!(put(&made, "x", &rules, &[]).unwrap(), made);
-        assert!(put(page, "z", &rules, &[]).is_err());
+        assert_eq!(put(&made, "x", &rows).unwrap(), made);
+        assert!(put(page, "z", &rows).is_err());
     }
 }
