@@ -31,8 +31,7 @@ pub mod manifests;
 pub mod monitoring;
 pub mod namespace;
 pub mod nfs_tls;
-#[cfg(test)]
-mod pages;
+pub mod pages;
 pub mod paths;
 pub mod pods;
 pub mod predecessor;

@@ -23,8 +23,8 @@ const SLACK: Duration = Duration::from_secs(5);
 /// For what the kubelet does.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Far less than a lease lasts: only a leader that gives it up is followed so soon.
-const HAND_OVER: Duration = Duration::from_secs(5);
+/// A contender looks every second.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 #[test]
 fn a_leader_that_is_stopped_hands_over_at_once() -> Outcome {

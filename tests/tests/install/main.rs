@@ -2,5 +2,7 @@
 
 mod leaders;
 mod local;
+mod pages;
+mod readiness;
 mod serving;
 mod uninstall;
