@@ -3,7 +3,7 @@
 # The three controllers in one image: a node that runs one of them has all, each a program of its own. Why one and not
 # three: docs/operations.md.
 #
-#   docker build -t localhost/dittofs-operator:dev .
+#   docker build --build-arg REVISION="$(git rev-parse HEAD)" -t localhost/dittofs-operator:dev .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t REGISTRY/dittofs-operator:0.1.0 --push .
 #
 # The bases are pinned by tag. For builds that must be the same to the byte give them with their digests, which
@@ -39,6 +39,9 @@ else
 fi
 SH
 COPY . .
+# What the metric dittofs_operator_build_info shows as its commit.
+ARG REVISION=unknown
+ENV DITTOFS_OPERATOR_COMMIT=${REVISION}
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target,sharing=locked <<'SH'
 set -eu
 . /cross

@@ -1,6 +1,7 @@
 //! No value of a Secret leaves the Secrets: planted words are looked for wherever the controllers write.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -10,8 +11,8 @@ use cluster_tests::certificates::Authority;
 use cluster_tests::kubectl::kubectl;
 use cluster_tests::process::Process;
 use cluster_tests::scrape::Scrape;
-use cluster_tests::world::none_failed;
-use cluster_tests::{Outcome, Pods, World, adapters, random, scenario, shares};
+use cluster_tests::world::{none_failed, run};
+use cluster_tests::{Outcome, Pods, SERVER, World, adapters, random, scenario, shares, until};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Patch;
 use rustix::process::Signal;
@@ -87,6 +88,22 @@ fn start(world: &World, name: &'static str) -> Result<Running> {
         process,
         metrics,
     })
+}
+
+/// The last words of a controller that crashes while it has Secrets in its memory.
+async fn aborted(world: &World, name: &'static str) -> Result<(String, String)> {
+    let mut running = start(world, name)?;
+    let visits = "reconciles_total{result=\"ok\"}";
+    running
+        .metrics
+        .becomes(visits, |now| now > Some(0.0))
+        .await?;
+    running.process.signal(Signal::ABORT)?;
+    let status = running.process.ended().await?;
+    ensure!(status.signal() == Some(Signal::ABORT.as_raw()), "{status}");
+    let said = running.process.said();
+    speaks_of_visits(name, &said)?;
+    Ok((format!("last words of {name}"), said))
 }
 
 fn word(what: &str) -> Result<String> {
@@ -219,7 +236,21 @@ fn planted_secrets_are_in_no_log_event_status_object_metric_or_last_words() -> O
             let said = running.process.said();
             speaks_of_visits(running.name, &said)?;
             places.push((format!("log of {}", running.name), said));
+            places.push(aborted(world, running.name).await?);
         }
+        let pod = api_types::names::pod(SERVER);
+        let log = [
+            "logs",
+            "-n",
+            &world.namespace,
+            &pod,
+            "--all-containers",
+            "--tail=-1",
+        ];
+        places.push((
+            "log of the file server".to_owned(),
+            kubectl(&log, "").await?,
+        ));
         let objects = [
             "get",
             KINDS,
@@ -285,4 +316,88 @@ fn values_of_secrets_are_found_in_both_forms() -> Outcome {
         }
         Ok(())
     })
+}
+
+/// Whoever starts a controller with a kubeconfig that cannot be used is told why, and not what is in it.
+#[test]
+fn a_kubeconfig_that_cannot_be_used_is_not_quoted() -> Outcome {
+    Ok(run(async || {
+        let mut failures = Vec::new();
+        for (flaw, config) in unusable()? {
+            for name in [
+                "server-controller",
+                "adapter-controller",
+                "share-controller",
+            ] {
+                let file = std::env::temp_dir().join(format!("dittofs-{}", random::suffix()?));
+                std::fs::write(&file, &config.text)?;
+                let path = file.to_string_lossy().into_owned();
+                let arguments = ["--kubeconfig", &path, "--http-address", "none"];
+                let process = Process::start(name, None, &arguments);
+                let said = complaint(process?).await;
+                std::fs::remove_file(&file)?;
+                let said = said?;
+                for form in [
+                    config.hidden.clone(),
+                    BASE64_STANDARD.encode(&config.hidden),
+                ] {
+                    if said.contains(&form) {
+                        failures.push(format!("{name}, {flaw}: {said}"));
+                    }
+                }
+            }
+        }
+        none_failed(&failures)
+    })?)
+}
+
+/// What a controller says that does not come to work; one that goes on trying is ended.
+async fn complaint(mut process: Process) -> Result<String> {
+    let fault = until("it says what is wrong", async || {
+        let said = process.said();
+        let is_told = ["ERROR", "WARN", "rror"]
+            .iter()
+            .any(|word| said.contains(word));
+        Ok(if is_told { Ok(()) } else { Err(said) })
+    });
+    fault.await?;
+    // It may have ended by itself.
+    let _ = process.signal(Signal::TERM);
+    process.ended().await?;
+    Ok(process.said())
+}
+
+/// A kubeconfig, and the word in it that nobody may read anywhere else.
+struct Unusable {
+    text: String,
+    hidden: String,
+}
+
+/// What is wrong, and a kubeconfig that has it.
+fn unusable() -> Result<Vec<(&'static str, Unusable)>> {
+    let with = |user: Value| {
+        // Nothing listens there. JSON is YAML.
+        let text = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "users": [{"name": "u", "user": user}],
+        });
+        text.to_string()
+    };
+    let mut made = Vec::new();
+    let hidden = word("token")?;
+    let text = with(json!({"token": hidden}));
+    made.push(("nothing answers", Unusable { text, hidden }));
+    let hidden = word("key")?;
+    let key = BASE64_STANDARD.encode(&hidden);
+    let text = with(json!({"client-certificate-data": key, "client-key-data": key}));
+    made.push(("no key", Unusable { text, hidden }));
+    let hidden = word("kind")?;
+    let text = with(json!({"token": {"value": hidden}}));
+    made.push(("another type", Unusable { text, hidden }));
+    let hidden = word("yaml")?;
+    let text = format!("users:\n- name: u\n  user: {{token: {hidden}\n  - [");
+    made.push(("no YAML", Unusable { text, hidden }));
+    Ok(made)
 }
