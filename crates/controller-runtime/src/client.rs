@@ -2,6 +2,7 @@
 //! metrics and the seam for tests, as layers around kube's own stack.
 
 use std::{
+    error::Error,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -12,7 +13,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
-    config::KubeConfigOptions,
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use tokio::sync::Semaphore;
 use tower::{BoxError, Service};
@@ -50,7 +51,17 @@ pub struct Layers {
 pub enum ConnectError {
     /// The kubeconfig file could not be read or used.
     #[error("the kubeconfig cannot be used")]
-    Kubeconfig(#[source] kube::config::KubeconfigError),
+    Kubeconfig(#[source] KubeconfigError),
+    /// The kubeconfig file is no kubeconfig. What its parser says quotes the lines around, where a token may be.
+    #[error(
+        "the kubeconfig cannot be used: what is in line {line}, column {column} cannot be understood"
+    )]
+    Unparsable {
+        /// Counted from 1; 0 when not known.
+        line: u64,
+        /// Counted from 1; 0 when not known.
+        column: u64,
+    },
     /// Neither a kubeconfig nor a service account was found.
     #[error("no way to reach a cluster was found")]
     Infer(#[source] kube::config::InferConfigError),
@@ -112,17 +123,37 @@ async fn configuration(settings: &Settings) -> Result<Config, ConnectError> {
         ..KubeConfigOptions::default()
     };
     if let Some(path) = &settings.kubeconfig {
-        let file = kube::config::Kubeconfig::read_from(path).map_err(ConnectError::Kubeconfig)?;
+        let file = Kubeconfig::read_from(path).map_err(unusable)?;
         return Config::from_custom_kubeconfig(file, &options)
             .await
-            .map_err(ConnectError::Kubeconfig);
+            .map_err(unusable);
     }
     if settings.context.is_some() {
-        return Config::from_kubeconfig(&options)
-            .await
-            .map_err(ConnectError::Kubeconfig);
+        return Config::from_kubeconfig(&options).await.map_err(unusable);
     }
-    Config::infer().await.map_err(ConnectError::Infer)
+    Config::infer().await.map_err(|error| {
+        let kubeconfig = error.source().and_then(|source| source.downcast_ref());
+        match kubeconfig.and_then(place) {
+            Some((line, column)) => ConnectError::Unparsable { line, column },
+            None => ConnectError::Infer(error),
+        }
+    })
+}
+
+fn unusable(error: KubeconfigError) -> ConnectError {
+    match place(&error) {
+        Some((line, column)) => ConnectError::Unparsable { line, column },
+        None => ConnectError::Kubeconfig(error),
+    }
+}
+
+/// Line and column of what no parser understands, if that is what is wrong.
+fn place(error: &KubeconfigError) -> Option<(u64, u64)> {
+    let KubeconfigError::Parse(error) = error else {
+        return None;
+    };
+    let place = error.location();
+    Some(place.map_or((0, 0), |place| (place.line(), place.column())))
 }
 
 pub(crate) fn build(

@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use api_types::DittoServer;
 use cluster_tests::cluster::checkout;
 use cluster_tests::deployed::{CONTROLLERS, leader, pods};
-use cluster_tests::installation::OPERATOR;
 use cluster_tests::kubectl::kubectl;
 use cluster_tests::pods::container_of;
 use cluster_tests::shares::{self, SHARE};
