@@ -130,9 +130,7 @@ impl Shell {
             commands = in_place_of(&commands, word, here);
         }
         let place = format!("{}:{}", block.page, block.line);
-        let said = self.command(&commands).await.context(place.clone())?;
-        println!("{place}\n{commands}{said}");
-        Ok(said)
+        self.command(&commands).await.context(place)
     }
 
     /// Runs commands that are on no page; gives what they printed.
