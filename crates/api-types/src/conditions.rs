@@ -335,6 +335,8 @@ reasons! {
     StoreRefused,
     /// A store does not work at the moment.
     StoreUnhealthy,
+    /// The server has a store's new password, and uses it from its next start on.
+    ServerRestartNeeded,
     /// There is no volume for contents.
     NoContentVolume,
     /// A database for metadata cannot be used yet.

@@ -134,6 +134,11 @@ impl Provider for PerconaDatabase {
         })
     }
 
+    fn mismatch(&self) -> Option<(i32, i32)> {
+        let of_image = major_of(&self.image)?;
+        (of_image != self.postgres_version).then_some((self.postgres_version, of_image))
+    }
+
     fn state(&self, seen: Seen<'_>) -> ClusterState {
         let Some(state) = seen.status["state"]
             .as_str()
@@ -158,6 +163,14 @@ impl Provider for PerconaDatabase {
     fn adds_databases(&self) -> bool {
         true
     }
+}
+
+/// Major version of PostgreSQL in one of Percona's images, which begin their tags with it, wherever they are
+/// kept; of others nothing is known.
+fn major_of(image: &str) -> Option<i32> {
+    let (_, tag) = image.rsplit_once("percona-distribution-postgresql:")?;
+    let end = tag.find(|letter: char| !letter.is_ascii_digit());
+    tag[..end.unwrap_or(tag.len())].parse().ok()
 }
 
 fn backups(backup: Option<&PerconaBackup>, namespace: &str, cluster: &str) -> Value {
@@ -214,6 +227,25 @@ mod tests {
             meta: &meta,
             status: &status,
         })
+    }
+
+    #[test]
+    fn the_version_is_read_off_perconas_images_only() {
+        for (image, major) in [
+            (
+                PerconaDatabase::IMAGE,
+                Some(PerconaDatabase::POSTGRES_VERSION),
+            ),
+            ("mirror:5000/p/percona-distribution-postgresql:17", Some(17)),
+            (
+                "percona-distribution-postgresql:16.11-1@sha256:00",
+                Some(16),
+            ),
+            ("percona-distribution-postgresql:latest", None),
+            ("example.org/postgresql:15", None),
+        ] {
+            assert_eq!(major_of(image), major, "{image}");
+        }
     }
 
     #[test]

@@ -56,6 +56,11 @@ pub trait Provider {
     /// The spec of the object: only the fields that are ours. `metadata` are the names of further databases;
     /// `namespace` and `cluster` are those of the object.
     fn spec(&self, namespace: &str, cluster: &str, metadata: &[String]) -> Value;
+    /// Major version of PostgreSQL that the object would ask for, and that of the image which it would name, where
+    /// they differ: its database would not start.
+    fn mismatch(&self) -> Option<(i32, i32)> {
+        None
+    }
     /// What `seen` is at the moment.
     fn state(&self, seen: Seen<'_>) -> ClusterState;
     /// Whether a database that is added to [`Provider::spec`] later is made by the operator.

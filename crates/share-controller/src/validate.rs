@@ -141,6 +141,13 @@ pub fn wish(observed: &Observed, server: &DittoServer) -> Result<Wish, Unusable>
         accounts,
         versions,
         pushed: wish::pushed_of(status.and_then(|status| status.pushed.as_ref())),
+        own_connection: share
+            .spec
+            .metadata_store
+            .postgres
+            .as_ref()
+            .is_some_and(|postgres| postgres.secret_ref.is_some()),
+        awaited: wish::awaited_of(status.and_then(|status| status.awaiting_restart.as_ref())),
         known_id: status.and_then(|status| status.share_id.clone()),
         claims_before: status
             .and_then(|status| status.claims.clone())
@@ -168,6 +175,9 @@ fn fingerprint(wish: &Wish) -> u64 {
         accounts,
         versions,
         pushed: _,
+        // Part of the spec, and a result.
+        own_connection: _,
+        awaited: _,
         known_id: _,
         claims_before: _,
         claims,

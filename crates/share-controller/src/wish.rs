@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use api_types::conditions::Reason;
-use api_types::v1alpha1::{ClaimStatus, PushedSecret};
+use api_types::v1alpha1::{AwaitedRestart, ClaimStatus, PushedSecret};
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::declared::Declared;
@@ -101,6 +102,11 @@ pub struct Wish {
     pub versions: Pushed,
     /// The versions that the server has, as the status tells.
     pub pushed: Pushed,
+    /// Whether the metadata store's connection comes from a Secret of the share's own, for which nobody restarts
+    /// the server.
+    pub own_connection: bool,
+    /// When, by the server's clock, it was given a password that it takes at its next start, as the status tells.
+    pub awaited: Option<Timestamp>,
     /// UUID of the share when it was last seen served.
     pub known_id: Option<String>,
     /// The claims that the share was made on.
@@ -152,6 +158,27 @@ pub fn pushed_of(status: Option<&Vec<PushedSecret>>) -> Pushed {
             (secret.what.clone(), version)
         })
         .collect()
+}
+
+/// What a start of the server puts in force, as the status calls it.
+const SERVER: &str = "server";
+/// The field whose Secret has the metadata store's password.
+const PASSWORD: &str = "metadataStore.postgres.secretRef";
+
+/// When the server was given a password that it takes at its next start, from the status.
+pub fn awaited_of(notes: Option<&Vec<AwaitedRestart>>) -> Option<Timestamp> {
+    let note = notes?.iter().find(|note| note.what == SERVER)?;
+    note.since.parse().ok()
+}
+
+/// As the status has it.
+pub fn awaited_to_status(awaited: Option<Timestamp>) -> Option<Vec<AwaitedRestart>> {
+    let note = awaited.map(|since| AwaitedRestart {
+        what: SERVER.to_owned(),
+        settings: vec![PASSWORD.to_owned()],
+        since: since.to_string(),
+    });
+    note.map(|note| vec![note])
 }
 
 /// As the status has it; nothing for nothing.

@@ -193,6 +193,25 @@ impl Postgres {
         .map(|_| ())
     }
 
+    /// Holds it still with all that it runs: connections are made and stand, and nothing answers.
+    ///
+    /// # Errors
+    /// When the kernel does not tell what it runs.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP);
+        self.signal_children(Signal::STOP)
+    }
+
+    /// Lets one go on that was held still.
+    ///
+    /// # Errors
+    /// When the kernel does not tell what it runs.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal_children(Signal::CONT)?;
+        self.signal(Signal::CONT);
+        Ok(())
+    }
+
     /// Runs one statement as the superuser.
     ///
     /// # Errors
@@ -298,12 +317,26 @@ impl Postgres {
         Ok(rows.lines().map(str::to_owned).collect())
     }
 
-    fn signal(&self, signal: Signal) {
+    fn id(&self) -> Option<i32> {
         let id = self.process.as_ref().and_then(Child::id);
-        let id = id.and_then(|id| i32::try_from(id).ok());
-        if let Some(process) = id.and_then(Pid::from_raw) {
+        id.and_then(|id| i32::try_from(id).ok())
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(process) = self.id().and_then(Pid::from_raw) {
             let _ = kill_process(process, signal);
         }
+    }
+
+    fn signal_children(&self, signal: Signal) -> Result<()> {
+        let id = self.id().context("it does not run")?;
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        for child in children.split_whitespace() {
+            if let Some(process) = Pid::from_raw(child.parse()?) {
+                let _ = kill_process(process, signal);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -321,6 +354,8 @@ pub fn literal(text: &str) -> String {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        // One that is held still hears nothing.
+        let _ = self.thaw();
         // Killed, it would leave its children behind for a while; told to quit it takes them along.
         self.signal(Signal::QUIT);
         let Some(process) = &mut self.process else {

@@ -93,6 +93,15 @@ fn writer() -> PostParams {
 /// # Errors
 /// When the API server does not take something.
 pub async fn serve(world: &World, features: Features) -> Result<()> {
+    wish(world, features).await?;
+    reconcile(world, features).await
+}
+
+/// A person asks for a server, and nobody makes it.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn wish(world: &World, features: Features) -> Result<()> {
     let manifest = world.manifest(features.spec());
     let server: DynamicObject = serde_json::from_value(manifest)?;
     let person = PostParams {
@@ -103,7 +112,7 @@ pub async fn serve(world: &World, features: Features) -> Result<()> {
         .objects(&ApiResource::erase::<DittoServer>(&()))
         .create(&person, &server)
         .await?;
-    reconcile(world, features).await
+    Ok(())
 }
 
 /// One pass of the predecessor: the finalizer, every object, the status.

@@ -14,6 +14,7 @@ mod adapter_writes;
 mod canary;
 mod configuration;
 mod crashes;
+mod database;
 mod images;
 mod inputs;
 mod metrics;

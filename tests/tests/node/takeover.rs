@@ -85,6 +85,11 @@ async fn taken_over(world: &World, controller: &Controller) -> Result<()> {
 /// Runs the predecessor's server until it holds a user, a share and a file; gives its pod.
 pub(crate) async fn in_use(world: &World) -> Result<(Rest, String)> {
     predecessor::serve(world, Features::default()).await?;
+    put_to_use(world).await
+}
+
+/// Waits for the predecessor's server, and gives it a user, a share and a file; gives its pod.
+pub(crate) async fn put_to_use(world: &World) -> Result<(Rest, String)> {
     let pod = serving(world, None).await?;
     let rest = Rest::of(world).await?;
     rest.ready().await?;

@@ -23,7 +23,8 @@ pub(super) fn wishes(observed: &Observed, validated: &Validated<'_>) -> Database
     let live = facts.cluster(managed);
     let leaving = live.is_some_and(|live| live.meta.deletion_timestamp.is_some());
     let foreign = live.is_some() && !database::is_ours(observed, instance, managed);
-    let aged = database::other_version(observed, managed).is_some();
+    let aged = database::other_version(observed, managed).is_some()
+        || managed.provider().mismatch().is_some();
     if !facts.serves(managed) || leaving || foreign || aged {
         return wishes;
     }

@@ -184,6 +184,16 @@ fn state(
             ),
         ));
     }
+    if managed.is_ours()
+        && let Some((wanted, of_image)) = provider.mismatch()
+    {
+        return Some(problem(
+            Reason::DatabaseVersionDiffers,
+            format!(
+                "spec.database.percona.postgresVersion is {wanted}, and image has PostgreSQL {of_image}: the database would not start, so nothing is written to {kind} {cluster}. Set both to the same major version."
+            ),
+        ));
+    }
     let pending = if used {
         Reason::DatabaseNotReady
     } else {

@@ -128,6 +128,22 @@ fn a_cluster_with_data_of_another_major_version_is_not_written_to() {
 }
 
 #[test]
+fn no_cluster_is_asked_for_with_an_image_of_another_major_version() {
+    let world = percona(json!({"percona": {"postgresVersion": 17}}));
+    assert_eq!(said(&world), "False DatabaseVersionDiffers");
+    assert_eq!(planned(&world).database.percona, Wish::Leave);
+    let image = "percona/percona-distribution-postgresql:17.9-1";
+    for image in [image, "example.org/own:1"] {
+        let world = percona(json!({"percona": {"postgresVersion": 17, "image": image}}));
+        assert_eq!(said(&world), "False DatabasePending");
+        assert!(matches!(planned(&world).database.percona, Wish::Apply(_)));
+    }
+    // The image of a cluster that exists is nobody's to name.
+    let world = percona(json!({"percona": {"postgresVersion": 17, "clusterRef": {"name": "c"}}}));
+    assert_eq!(said(&world), "False DatabaseClusterMissing");
+}
+
+#[test]
 fn the_first_start_waits_for_each_step_of_the_database() {
     let world = percona(json!({}));
     let plan = planned(&world);

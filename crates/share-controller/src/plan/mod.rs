@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use adapter_client::{HealthStatus, NewShare, NfsOptionsChange, ShareOptions, Squash};
 use api_types::conditions::Reason;
+use jiff::Timestamp;
 
 pub use step::{Stage, Step};
 
@@ -48,6 +49,8 @@ pub struct Turn {
     pub created: bool,
     /// The versions of Secrets that the server has.
     pub pushed: Pushed,
+    /// When, by the server's clock, it was given a password that it takes at its next start.
+    pub awaited: Option<Timestamp>,
 }
 
 /// What is to be done next, and what stands in the way of the rest.

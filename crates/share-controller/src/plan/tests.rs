@@ -67,6 +67,8 @@ pub(super) fn wish_of(name: &str, spec: Value) -> Wish {
         declared,
         versions: Pushed::new(),
         pushed: Pushed::new(),
+        own_connection: false,
+        awaited: None,
         known_id: None,
         claims_before: Vec::new(),
         claims: Vec::new(),

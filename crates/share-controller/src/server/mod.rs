@@ -2,6 +2,7 @@
 //! A server that hangs delays nobody else, and never holds a visit.
 
 mod lists;
+mod rotation;
 mod snapshots;
 mod worker;
 
@@ -17,6 +18,7 @@ use controller_runtime::rest::{Sessions, Site, Trouble};
 use controller_runtime::{Events, Metrics, Primaries, Triggers};
 use futures::StreamExt;
 use futures::channel::mpsc;
+use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use resources::Instance;
 use tokio::sync::Notify;
@@ -89,6 +91,8 @@ pub struct Seen {
     pub usage: Option<ShareUsage>,
     /// The versions of Secrets that the server has.
     pub pushed: Pushed,
+    /// When, by the server's clock, it was given a password that it takes at its next start.
+    pub awaited: Option<Timestamp>,
     /// The claims that the share lies on, when it is loaded.
     pub claims: Option<Vec<ClaimStatus>>,
 }

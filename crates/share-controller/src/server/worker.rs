@@ -18,6 +18,7 @@ use futures::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::rotation::{self, Passwords};
 use super::{Key, Seen, Shared, Target, lists, store};
 use crate::carry_out::carry_out;
 use crate::marker::{Marker, Ownership};
@@ -68,6 +69,7 @@ pub(super) struct Worker {
     failures: u32,
     /// Something was changed by somebody else since the lists were read.
     outdated: AtomicBool,
+    passwords: Passwords,
 }
 
 /// What one round is about.
@@ -102,6 +104,7 @@ impl Worker {
             read: HashMap::new(),
             failures: 0,
             outdated: AtomicBool::new(false),
+            passwords: Passwords::default(),
         }
     }
 
@@ -262,6 +265,7 @@ impl Worker {
             return Err(trouble);
         }
         if full {
+            self.passwords.retain(&self.shared);
             self.keep_policies(&open.account, &target).await?;
         }
         self.open = Some(open);
@@ -377,8 +381,11 @@ impl Worker {
                 Some(seen) => seen.pushed.clone(),
                 None => wish.pushed.clone(),
             },
+            awaited: before.as_ref().map_or(wish.awaited, |seen| seen.awaited),
             ..Turn::default()
         };
+        let settling = rotation::settle(client, wish, &mut turn).await;
+        settling.map_err(|error| trouble::of(&error))?;
         let mut corrected = Vec::new();
         let mut last = Plan::default();
         for _ in 0..MOST_STEPS {
@@ -397,7 +404,8 @@ impl Worker {
                 fields,
             } = next;
             let (id, about) = (step.id(), step.about());
-            match carry_out(client, wish, step.clone()).await {
+            let sent = self.passwords.carry_out(client, key, wish, step.clone());
+            match sent.await {
                 Ok(effect) => {
                     effect(&mut self.world(), &mut turn);
                     turn.done.insert(id);
@@ -425,6 +433,9 @@ impl Worker {
                                 "What is only on the server is sent to the bucket first, which is not done: {error}. It is tried again."
                             ),
                         ),
+                        Step::UpdateMetadata(..) if wish.own_connection => {
+                            rotation::refused(&error)
+                        }
                         _ => Obstacle::new(
                             stage.refusal(),
                             format!("The server refuses {about}: {error}."),
@@ -434,7 +445,10 @@ impl Worker {
                 }
             }
         }
-        let seen = seen(wish, &self.world(), &turn, &last);
+        self.passwords.remember(key, wish, &turn);
+        let target = self.shared.state().target.clone();
+        let mut seen = seen(wish, &self.world(), &turn, &last);
+        seen.stores = seen.stores.or_else(|| rotation::awaits(&turn, &target));
         self.note(key, wish, seen, corrected);
         Ok(())
     }
@@ -481,6 +495,7 @@ impl Worker {
             && let Some(seen) = &mut followed.seen
         {
             seen.pushed = turn.pushed.clone();
+            seen.awaited = turn.awaited;
         }
     }
 }
@@ -563,6 +578,7 @@ fn seen(wish: &Wish, world: &World, turn: &Turn, plan: &Plan) -> Seen {
             .filter(|(what, _)| wish.feeds(what))
             .map(|(what, version)| (what.clone(), version.clone()))
             .collect(),
+        awaited: turn.awaited,
         claims: loaded.filter(|_| !replaced).map(|_| wish.claims.clone()),
     }
 }

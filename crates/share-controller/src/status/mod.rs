@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::server::{Seen, View};
-use crate::wish::{Obstacle, to_status};
+use crate::wish::{Obstacle, awaited_to_status, to_status};
 
 /// What one visit found.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +112,7 @@ fn remember(status: &mut DittoFSShareStatus, visit: Visit<'_>, seen: &Seen) {
         visit.usage_age,
     );
     status.pushed = to_status(&seen.pushed);
+    status.awaiting_restart = awaited_to_status(seen.awaited);
     let served = seen.exported.is_none() && seen.id.is_some();
     status.mounts = visit
         .server

@@ -28,6 +28,7 @@ fn seen() -> Seen {
         used: Some(ShareStores::default()),
         usage: Some(ShareUsage::default()),
         pushed: Pushed::new(),
+        awaited: None,
         claims: Some(Vec::new()),
     }
 }

@@ -349,3 +349,48 @@ fn what_a_person_changes_beside_our_fields_stays_and_ours_are_put_right_by_one_w
         Ok(())
     })
 }
+
+/// The default image goes with the default version only.
+#[test]
+fn a_version_without_its_image_is_said_and_no_cluster_is_made() -> Outcome {
+    with_definitions("db-version", Pods::None, async |world| {
+        let controller = Controller::start(world).await?;
+        world
+            .serve(json!({"database": {"percona": {"postgresVersion": 17}}}))
+            .await?;
+        let message = world
+            .condition("DatabaseReady", "False", "DatabaseVersionDiffers")
+            .await?;
+        ensure!(
+            message.contains("17") && message.contains("18"),
+            "{message}"
+        );
+        controller.quiet().await?;
+        let clusters = world.objects(&Provider::Percona.resource());
+        let name = format!("{SERVER}-postgres");
+        ensure!(clusters.get_opt(&name).await?.is_none(), "it was made");
+
+        let image = "percona/percona-distribution-postgresql:17.9-1";
+        world
+            .change(json!({"spec": {"database": {"percona": {"image": image}}}}))
+            .await?;
+        let cluster = until("the cluster is wished for", async || {
+            Ok(clusters
+                .get_opt(&name)
+                .await?
+                .ok_or("there is none".to_owned()))
+        })
+        .await?;
+        ensure!(
+            cluster.data["spec"]["postgresVersion"] == 17,
+            "{:?}",
+            cluster.data["spec"]
+        );
+        ensure!(
+            cluster.data["spec"]["image"] == image,
+            "{:?}",
+            cluster.data["spec"]
+        );
+        Ok(())
+    })
+}
