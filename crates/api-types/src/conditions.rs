@@ -175,6 +175,10 @@ reasons! {
     MetadataStoresPending,
     /// The spec names another kind of database than the one with the data.
     DatabaseKindChanged,
+    /// The spec names another database than the one with the data.
+    DatabaseNameChanged,
+    /// Another server, or another store, uses the database.
+    DatabaseInUse,
     /// The database cluster has another major version of PostgreSQL than the spec asks for.
     DatabaseVersionDiffers,
     /// The text with the connection cannot be understood.

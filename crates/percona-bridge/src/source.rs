@@ -107,6 +107,15 @@ impl Managed {
     }
 }
 
+/// PostgreSQL databases of a server.
+struct Databases<'s> {
+    provider: DatabaseProvider,
+    /// The cluster; or the Secret, and the key in it.
+    place: (&'s str, Option<&'s str>),
+    /// The control plane's has the empty name where a Secret says it.
+    names: Vec<&'s str>,
+}
+
 impl Source {
     /// The provider as `status.database.provider` names it.
     pub fn provider(&self) -> DatabaseProvider {
@@ -115,6 +124,34 @@ impl Source {
             Source::Secret(_) => DatabaseProvider::Secret,
             Source::Managed(managed) => managed.provider().provider(),
         }
+    }
+
+    /// Whether one of the PostgreSQL databases is one of `other` too; both are of the same namespace. What two Secrets
+    /// of different names describe is not compared.
+    pub fn shares_a_database(&self, other: &Source) -> bool {
+        let (Some(own), Some(others)) = (self.databases(), other.databases()) else {
+            return false;
+        };
+        own.provider == others.provider
+            && own.place == others.place
+            && own.names.iter().any(|name| others.names.contains(name))
+    }
+
+    fn databases(&self) -> Option<Databases<'_>> {
+        let (place, control_plane) = match self {
+            Source::Sqlite { .. } => return None,
+            Source::Secret(secret) => ((secret.name.as_str(), secret.dsn_key.as_deref()), ""),
+            Source::Managed(managed) => (
+                (managed.cluster.as_str(), None),
+                managed.provider().database(),
+            ),
+        };
+        let metadata = self.metadata().iter().map(String::as_str);
+        Some(Databases {
+            provider: self.provider(),
+            place,
+            names: metadata.chain(std::iter::once(control_plane)).collect(),
+        })
     }
 
     /// The Secrets that are read for it.
@@ -413,5 +450,38 @@ mod tests {
             part,
             json!({"secret": "pg", "dsnKey": null, "ca": null, "sslmode": null})
         );
+    }
+
+    #[test]
+    fn servers_that_share_a_database_are_told_from_those_that_share_a_cluster() {
+        let of = |database: Value| of(json!({"database": database}), false).unwrap();
+        let cluster = |name: &str, metadata: &[&str]| {
+            of(
+                json!({"percona": {"clusterRef": {"name": "pg"}, "databaseName": name}, "metadataDatabases": metadata}),
+            )
+        };
+        let one = cluster("one", &["films"]);
+        for (other, shares) in [
+            (cluster("one", &[]), true),
+            (cluster("two", &[]), false),
+            (cluster("two", &["one"]), true),
+            (cluster("films", &[]), true),
+            (cluster("two", &["films"]), true),
+            (
+                of(json!({"cloudnativePG": {"clusterRef": {"name": "pg"}, "databaseName": "one"}})),
+                false,
+            ),
+            (of(json!({"sqlite": {}})), false),
+        ] {
+            assert_eq!(one.shares_a_database(&other), shares, "{other:?}");
+            assert_eq!(other.shares_a_database(&one), shares, "{other:?}");
+        }
+        let secret = |name: &str| of(json!({"secret": {"name": name}}));
+        assert!(secret("a").shares_a_database(&secret("a")));
+        assert!(!secret("a").shares_a_database(&secret("b")));
+        let key = |key: &str| of(json!({"secret": {"name": "a", "dsnKey": key}}));
+        assert!(!key("one").shares_a_database(&key("two")));
+        let files = of(json!({}));
+        assert!(!files.shares_a_database(&files));
     }
 }

@@ -42,6 +42,9 @@ const NAME_CONFLICT_POLL: Duration = Duration::from_secs(10);
 /// Time between two looks at shares whose metadata stores are given new credentials: no watch tells of them.
 const STORES_POLL: Duration = Duration::from_secs(3);
 
+/// Time between two looks at other servers that use the same database.
+const RIVALS_POLL: Duration = Duration::from_secs(30);
+
 /// How often a deletion that waits for something looks again by itself.
 const DELETION_CHECK: Duration = Duration::from_secs(10);
 
@@ -318,6 +321,8 @@ impl ServerController {
             };
             observed.secrets =
                 observe::secrets(&self.client, &self.watches.secrets, &namespace, &names).await?;
+            // The stores have the version of before.
+            observed.database.outdated = self.outdated_stores(&observed).await?;
             plan = plan::plan(&observed, &validate::validate(&observed)?)?;
         }
         Ok((observed, plan))
@@ -357,7 +362,10 @@ impl ServerController {
         });
         let trial = self.watches.checks.wake(&server);
         let stores = (!observed.database.outdated.is_empty()).then_some(STORES_POLL);
-        patience.into_iter().chain(trial).chain(stores).min()
+        // Nobody tells when the other server goes.
+        let rivals = (!observed.database.rivals.is_empty()).then_some(RIVALS_POLL);
+        let wakes = patience.into_iter().chain(trial);
+        wakes.chain(stores).chain(rivals).min()
     }
 
     /// Makes the Secrets that are ours to make and are not there, then looks again at them, so that

@@ -138,7 +138,7 @@ pub async fn observe(
         children(watches, &namespace, &name, &server),
         claims_of(watches, &namespace, &name, look_up),
         secrets(client, &watches.secrets, &namespace, &names),
-        database::facts(client, watches, &namespace, source.as_ref(), now),
+        database::facts(client, watches, &namespace, &server, source.as_ref(), now),
     )?;
     // A StatefulSet that is in no store was found by name.
     let more = LookUp::of(&server, live.stateful_set.as_deref(), leaving);

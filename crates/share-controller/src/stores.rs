@@ -1,12 +1,13 @@
 //! The stores of a share: which there shall be, and how they are told from those of others.
 
 use adapter_client::{
-    BlockStore, BlockStoreConfig, Compression, Encryption, EncryptionKey, FsConfig,
+    BlockStore, BlockStoreConfig, Compression, Encryption, EncryptionKey, FsConfig, MetadataStore,
     MetadataStoreConfig, S3Config, Tier,
 };
 use api_types::DittoFSShare;
 use api_types::v1alpha1::{self as spec, Aead, LocalBlockStoreType, MetadataStoreType};
 use secrecy::SecretString;
+use serde_json::Value;
 
 use crate::declared::{Unusable, size};
 
@@ -235,9 +236,38 @@ pub fn may_become(wanted: &BlockStoreConfig, live: &BlockStore) -> bool {
             .all(|key| config.get(key) == shown.get(key))
 }
 
+/// What cannot be changed of a metadata store in PostgreSQL: elsewhere other names and attributes lie, or none.
+const PLACE: [&str; 3] = ["host", "port", "database"];
+
+/// Whether `wanted` and `live` are in the same PostgreSQL database. One can be given the configuration of the other
+/// then, and two must not be.
+pub fn is_in_one_database(wanted: &MetadataStoreConfig, live: &MetadataStore) -> bool {
+    matches!(wanted, MetadataStoreConfig::Postgres { .. })
+        && wanted.kind() == live.kind
+        && place(wanted) == Some(shown_place(live))
+}
+
+fn place(config: &MetadataStoreConfig) -> Option<[Value; 3]> {
+    let config = serde_json::to_value(config).ok()?;
+    Some(PLACE.map(|key| part(config.get(key), key)))
+}
+
+fn shown_place(live: &MetadataStore) -> [Value; 3] {
+    let config = live.config.as_ref();
+    PLACE.map(|key| part(config.and_then(|config| config.get(key)), key))
+}
+
+fn part(value: Option<&Value>, key: &str) -> Value {
+    const DEFAULT_PORT: u16 = 5432;
+    match value {
+        None if key == "port" => DEFAULT_PORT.into(),
+        value => value.cloned().unwrap_or_default(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -319,6 +349,46 @@ mod tests {
             json!({"bucket": "b", "access_key_id": "id", "secret_access_key": "hidden", "compression": {"algo": "lz4"},
                 "encryption": {"aead": "aes-256-gcm", "key": {"kind": "local", "file": "/k"}}})
         );
+    }
+
+    #[test]
+    fn a_metadata_store_keeps_its_place_and_takes_another_login() {
+        let config = |host: &str, port: Option<u16>, database: &str, user: &str| {
+            let postgres = Some(Connection {
+                host: host.into(),
+                port,
+                database: database.into(),
+                user: user.into(),
+                password: "hidden".into(),
+                sslmode: Some(format!("of-{user}")),
+            });
+            let spec = json!({"metadataStore": {"type": "postgres", "postgres": {"secretRef": {"name": "pg"}}}});
+            let secrets = Secrets { postgres, s3: None };
+            stores(spec, &secrets).unwrap().metadata.1.unwrap()
+        };
+        let live = |config: &MetadataStoreConfig, kind: &str| -> MetadataStore {
+            serde_json::from_value(json!({"id": "m", "name": "films", "type": kind,
+                "config": serde_json::to_value(config).unwrap(), "created_at": "2026-11-21T16:58:39Z",
+                "status": {"status": "healthy", "checked_at": "2026-11-21T16:58:39Z"}}))
+            .unwrap()
+        };
+        let shown = live(&config("pg", None, "films", "a"), "postgres");
+        for (wanted, same) in [
+            (config("pg", None, "films", "a"), true),
+            (config("pg", Some(5432), "films", "b"), true),
+            (config("other", None, "films", "a"), false),
+            (config("pg", Some(5433), "films", "a"), false),
+            (config("pg", None, "music", "a"), false),
+        ] {
+            assert_eq!(is_in_one_database(&wanted, &shown), same, "{wanted:?}");
+        }
+        let path = MetadataStoreConfig::Sqlite { path: "/x".into() };
+        let file = live(&path, "sqlite");
+        assert!(!is_in_one_database(
+            &config("pg", None, "films", "a"),
+            &file
+        ));
+        assert!(!is_in_one_database(&path, &file));
     }
 
     #[test]

@@ -336,7 +336,12 @@ fn connection(
         Some(value) => Ok(value),
         None => optional(other)?.ok_or_else(|| key_missing(&name, key)),
     };
-    let sslmode = optional("sslmode")?;
+    // The server's own spec may say it too, and goes before the Secret.
+    let of_server = database_of(&observed.share, server).and_then(|known| known.sslmode);
+    let sslmode = match of_server.filter(|_| postgres.secret_ref.is_none()) {
+        Some(mode) => Some(mode.as_str().to_owned()),
+        None => optional("sslmode")?,
+    };
     let connection = Connection {
         host: plain("host")?,
         port,

@@ -44,7 +44,8 @@ fn ldap(more: Value, message: &'static str) -> Violation {
 #[must_use]
 pub fn changed_databases() -> Vec<(Value, Value, Option<&'static str>)> {
     let kind = Some("the kind of the control-plane database cannot be changed");
-    let fixed = Some("clusterRef and databaseName cannot be changed");
+    let fixed = Some("databaseName");
+    let image = Some("imageName cannot be taken away");
     let of = |database: Value| json!({ "database": database });
     let secret = json!({"secret": {"name": "s"}});
     let older = json!({"postgresSecretRef": {"name": "s", "key": "k"}});
@@ -62,6 +63,21 @@ pub fn changed_databases() -> Vec<(Value, Value, Option<&'static str>)> {
             kind,
         ),
         (json!({}), json!({"percona": {"enabled": true}}), kind),
+        (
+            json!({"percona": {"enabled": true}}),
+            json!({"percona": {"enabled": true, "databaseName": "other"}}),
+            fixed,
+        ),
+        (
+            of(json!({"percona": {}})),
+            of(json!({"percona": {"user": "other"}})),
+            fixed,
+        ),
+        (
+            of(json!({"cloudnativePG": {"imageName": "postgresql:18"}})),
+            of(json!({"cloudnativePG": {}})),
+            image,
+        ),
         (
             of(json!({"percona": {}})),
             of(json!({"cloudnativePG": {}, "migratedFrom": "percona"})),

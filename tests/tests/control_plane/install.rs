@@ -366,6 +366,10 @@ fn serves_only(build: &Build) -> Result<()> {
     Ok(())
 }
 
+/// What kubectl says in a rehearsal of what the cluster has from an earlier `kubectl apply` without `--server-side`:
+/// it hands the fields over in earnest only.
+const UNMIGRATED: &str = "failed to migrate kubectl.kubernetes.io/last-applied-configuration";
+
 /// Has the API server judge each object of all builds once.
 async fn rehearse(builds: &[Build]) -> Result<()> {
     let distinct: BTreeSet<String> = builds
@@ -387,7 +391,11 @@ async fn rehearse(builds: &[Build]) -> Result<()> {
     // Other tests of this cluster find it as they left it.
     kubectl(&["delete", "namespace", OPERATOR, "--wait=false"], "").await?;
     let said = said?;
-    ensure!(!said.contains("Warning"), "{said}");
+    let warnings: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("Warning") && !line.contains(UNMIGRATED))
+        .collect();
+    ensure!(warnings.is_empty(), "{warnings:?}");
     let taken = said.matches("(server dry run)").count();
     ensure!(
         taken == number,

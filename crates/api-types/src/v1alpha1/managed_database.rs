@@ -30,7 +30,7 @@ pub enum DatabaseDeletion {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.sslmode) || self.sslmode in ['require', 'verify-ca', 'verify-full']").message("sslmode must be require, verify-ca or verify-full: a managed database takes no login without TLS"))]
 #[x_kube(validation = Rule::new("!has(self.clusterRef) || (!has(self.backup) && !has(self.resources) && self.deletionPolicy == 'Retain')").message("backup, resources and deletionPolicy Delete belong to a cluster that the operator makes: set them in the PerconaPGCluster that clusterRef names"))]
-#[x_kube(validation = Rule::new("has(self.clusterRef) == has(oldSelf.clusterRef) && (!has(self.clusterRef) || self.clusterRef == oldSelf.clusterRef) && self.databaseName == oldSelf.databaseName").message("clusterRef and databaseName cannot be changed: the control plane is in that database. Set them back"))]
+#[x_kube(validation = Rule::new("has(self.clusterRef) == has(oldSelf.clusterRef) && (!has(self.clusterRef) || self.clusterRef == oldSelf.clusterRef) && self.databaseName == oldSelf.databaseName && self.user == oldSelf.user").message("clusterRef, databaseName and user cannot be changed: the control plane is in that database, and its tables are that user's. Set them back"))]
 #[x_kube(validation = Rule::new("!(self.user in ['postgres', 'monitor', 'logicalrepl'])").message("user must not be postgres, monitor or logicalrepl: the Percona operator keeps these names for itself"))]
 pub struct PerconaDatabase {
     /// A PerconaPGCluster that exists already; nothing is written to it.
@@ -99,6 +99,7 @@ pub struct PerconaDatabase {
 #[x_kube(validation = Rule::new("!has(self.sslmode) || self.sslmode in ['require', 'verify-ca', 'verify-full']").message("sslmode must be require, verify-ca or verify-full: a managed database takes no login without TLS"))]
 #[x_kube(validation = Rule::new("!has(self.clusterRef) || self.deletionPolicy == 'Retain'").message("deletionPolicy Delete belongs to a cluster that the operator makes, not to one that clusterRef names"))]
 #[x_kube(validation = Rule::new("has(self.clusterRef) == has(oldSelf.clusterRef) && (!has(self.clusterRef) || self.clusterRef == oldSelf.clusterRef) && self.databaseName == oldSelf.databaseName").message("clusterRef and databaseName cannot be changed: the control plane is in that database. Set them back"))]
+#[x_kube(validation = Rule::new("has(self.clusterRef) || !has(oldSelf.imageName) || has(self.imageName)").message("imageName cannot be taken away: the default of the CloudNativePG operator may be another major version of PostgreSQL, and it moves the data at once"))]
 pub struct CloudNativePgDatabase {
     /// A Cluster that exists already; nothing is written to it. Its Secret CLUSTER-app opens the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]

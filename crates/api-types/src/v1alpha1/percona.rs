@@ -8,6 +8,7 @@ use crate::reference::{ObjectName, SecretRef};
 /// Older spelling of database.percona.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.enabled || !oldSelf.enabled || self.databaseName == oldSelf.databaseName").message("databaseName cannot be changed: the control plane is in that database. Set it back"))]
 pub struct Percona {
     /// Whether the cluster is wanted.
     #[serde(default)]

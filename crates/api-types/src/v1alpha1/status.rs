@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::SslMode;
 use crate::reference::{SecretKeyRef, SecretRef};
 
 /// What the server is at the moment.
@@ -92,6 +93,9 @@ pub struct ApiStatus {
 pub struct DatabaseStatus {
     /// What provides it.
     pub provider: DatabaseProvider,
+    /// Name of the PostgreSQL database with the control plane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Secret with its credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
@@ -132,6 +136,9 @@ pub struct MetadataDatabase {
     /// Secret with its credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
+    /// Use of TLS, as the control plane's connection has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sslmode: Option<SslMode>,
     /// Whether it can be used.
     pub ready: bool,
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_types::DittoFSShare;
 use api_types::v1alpha1::DatabaseProvider;
+use api_types::{DittoFSShare, DittoServer};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 use kube::api::ListParams;
@@ -39,6 +39,8 @@ pub struct DatabaseFacts {
     /// DittoFSShares whose metadata stores have an older version of the credentials, as `namespace/name`; asked
     /// only where the pod shall be restarted.
     pub outdated: Vec<String>,
+    /// Older DittoServers of the namespace that use the same database, by name.
+    pub rivals: Vec<String>,
 }
 
 impl DatabaseFacts {
@@ -75,10 +77,14 @@ pub(super) async fn facts(
     client: &Client,
     watches: &Watches,
     namespace: &str,
+    server: &DittoServer,
     source: Option<&Source>,
     now: Timestamp,
 ) -> Result<DatabaseFacts, ObserveError> {
     let mut facts = DatabaseFacts {
+        rivals: source.map_or_else(Vec::new, |source| {
+            rivals(watches, namespace, server, source)
+        }),
         served: Database {
             percona: watches.perconas().is_some(),
             cloudnative_pg: watches.cnpgs().is_some(),
@@ -100,6 +106,32 @@ pub(super) async fn facts(
         facts.warning = warning(client, namespace, &managed.cluster).await?;
     }
     Ok(facts)
+}
+
+/// The servers of the namespace that are older than `server` and use a database of its `source`. Each writes to
+/// its database as if it were alone.
+fn rivals(
+    watches: &Watches,
+    namespace: &str,
+    server: &DittoServer,
+    source: &Source,
+) -> Vec<String> {
+    let age = |server: &DittoServer| (server.creation_timestamp(), server.name_any());
+    let mut names: Vec<String> = watches
+        .servers
+        .list_cached()
+        .into_iter()
+        .filter(|other| {
+            other.namespace().as_deref() == Some(namespace)
+                && other.uid() != server.uid()
+                && age(other) < age(server)
+                && other.metadata.deletion_timestamp.is_none()
+                && super::source(other).is_some_and(|other| other.shares_a_database(source))
+        })
+        .map(|other| other.name_any())
+        .collect();
+    names.sort();
+    names
 }
 
 /// Time that the operator of a database still has for its first word; `None` where it has spoken.

@@ -148,7 +148,12 @@ fn data(observed: &Observed, instance: &Instance<'_>, source: Option<&Source>) -
     // and not when it is kept in a database elsewhere.
     let went = match source {
         Some(Source::Sqlite { .. }) => true,
-        Some(Source::Managed(managed)) => managed.goes_with_server(),
+        Some(Source::Managed(managed)) => {
+            let seen = observed.database.cluster(managed);
+            managed.goes_with_server()
+                && observed.database.serves(managed)
+                && seen.is_none_or(|seen| seen.meta.deletion_timestamp.is_some())
+        }
         Some(Source::Secret(_)) | None => false,
     };
     let control_plane_is_gone = went && !observed.claims.contains_key(&Volume::ControlPlane);

@@ -124,11 +124,21 @@ pub(super) fn database(visit: Visit<'_>) -> Option<DatabaseStatus> {
         .map(|name| MetadataDatabase {
             name: name.clone(),
             secret_ref: secret.clone(),
+            sslmode: connection.map(|connection| connection.parts.sslmode),
             ready: connection.is_some() && database::is_metadata_ready(observed, instance, name),
         })
         .collect();
+    let now = connection.map(|connection| connection.parts.database.clone());
+    let known =
+        before.and_then(|before| before.name.filter(|_| before.provider == source.provider()));
+    let name = if has_pod && !in_force {
+        known
+    } else {
+        now.or(known)
+    };
     Some(DatabaseStatus {
         provider: source.provider(),
+        name,
         secret_ref: secret,
         cluster_uid: validated.database.cluster_uid.clone(),
         metadata: (!metadata.is_empty()).then_some(metadata),

@@ -2,8 +2,8 @@
 
 use api_types::annotations::{ACCEPT_DATABASE, RESTART_DIGEST, SKIP_DATABASE_CHECK};
 use api_types::conditions::Reason;
-use api_types::names;
 use api_types::v1alpha1::{DatabaseProvider, DatabaseStatus};
+use api_types::{labels, names};
 use configgen::Concern;
 use kube::ResourceExt;
 use percona_bridge::{ClusterState, Connection, Lookup, Managed, Parts, Seen, Source};
@@ -26,6 +26,9 @@ pub struct DatabaseView {
     /// The running pod would be restarted by what is in force now.
     pub restarts: bool,
 }
+
+/// Value of the annotation that has an empty cluster made in the place of one that is gone.
+const EMPTY: &str = "empty";
 
 fn problem(reason: Reason, message: impl Into<String>) -> Problem {
     Problem {
@@ -68,6 +71,19 @@ pub(super) fn view(
             problems.extend(flaws.map(|flaw| problem(flaw.reason, flaw.message)));
         }
     }
+    if let Some(connection) = &view.connection {
+        problems.extend(another_name(observed, instance, source, connection));
+        let own = &connection.parts.database;
+        if source.metadata().contains(own) {
+            problems.push(problem(
+                Reason::DatabaseInUse,
+                format!(
+                    "metadataDatabases names {own}, which is the database of the control plane: their tables have the same names. Remove it from the list."
+                ),
+            ));
+        }
+    }
+    shared(observed, instance, &mut view, problems);
     let derived = names::database_connection(instance.name);
     if let (Some(connection), Some(SecretState::Present(secret))) =
         (&view.connection, observed.secrets.get(&derived))
@@ -92,6 +108,14 @@ pub(crate) fn used<'o>(
     observed.server.status.as_ref()?.database.as_ref()
 }
 
+/// The database with the server's data, as the status tells: also where the StatefulSet was deleted and the claim
+/// with the control plane's files was not.
+fn known<'o>(observed: &'o Observed, instance: &Instance<'_>) -> Option<&'o DatabaseStatus> {
+    let has_run = super::has_data(observed, instance);
+    let status = observed.server.status.as_ref().filter(|_| has_run)?;
+    status.database.as_ref()
+}
+
 /// The kinds as the spec spells them.
 fn spelled(provider: DatabaseProvider) -> &'static str {
     match provider {
@@ -105,7 +129,7 @@ fn spelled(provider: DatabaseProvider) -> &'static str {
 /// The schema refuses most changes of the kind; what it cannot see (whether a server was taken over) is
 /// guarded here.
 fn changed_kind(observed: &Observed, instance: &Instance<'_>, source: &Source) -> Option<Problem> {
-    let before = used(observed, instance)?.provider;
+    let before = known(observed, instance)?.provider;
     let database = instance.spec.database.as_ref();
     let moved = database.and_then(|database| database.migrated_from) == Some(before);
     (before != source.provider() && !moved).then(|| {
@@ -121,6 +145,55 @@ fn changed_kind(observed: &Observed, instance: &Instance<'_>, source: &Source) -
     })
 }
 
+/// The schema fixes the name in each of its spellings, and not from one to the other.
+fn another_name(
+    observed: &Observed,
+    instance: &Instance<'_>,
+    source: &Source,
+    connection: &Connection,
+) -> Option<Problem> {
+    let Source::Managed(_) = source else {
+        return None;
+    };
+    let known = known(observed, instance)?;
+    let before = known.name.as_ref()?;
+    let now = &connection.parts.database;
+    (known.provider == source.provider() && before != now).then(|| {
+        problem(
+            Reason::DatabaseNameChanged,
+            format!(
+                "The control plane is in the database {before}, and the spec names {now}: the running pod stays as it is. Set databaseName to {before}."
+            ),
+        )
+    })
+}
+
+/// Two servers with one database destroy each other's data: the younger one is not started, and one that runs is
+/// told of.
+fn shared(
+    observed: &Observed,
+    instance: &Instance<'_>,
+    view: &mut DatabaseView,
+    problems: &mut Vec<Problem>,
+) {
+    let rivals = &observed.database.rivals;
+    if rivals.is_empty() {
+        return;
+    }
+    let said = problem(
+        Reason::DatabaseInUse,
+        format!(
+            "DittoServer {} uses the same database, and each writes as if it were alone: name another database.",
+            rivals.join(", ")
+        ),
+    );
+    if used(observed, instance).is_some() {
+        view.notes.push(said);
+    } else {
+        problems.push(said);
+    }
+}
+
 fn look_at_cluster(
     observed: &Observed,
     instance: &Instance<'_>,
@@ -128,20 +201,23 @@ fn look_at_cluster(
     view: &mut DatabaseView,
     problems: &mut Vec<Problem>,
 ) {
-    let used = used(observed, instance)
-        .filter(|used| used.provider == managed.provider().provider())
-        .and_then(|used| used.cluster_uid.clone());
+    let of_kind = |status: &DatabaseStatus| {
+        let uid = status.cluster_uid.clone();
+        uid.filter(|_| status.provider == managed.provider().provider())
+    };
+    let known = known(observed, instance).and_then(of_kind);
+    let used = used(observed, instance).and_then(of_kind);
     let seen = observed.database.cluster(managed);
     let found = seen.and_then(|seen| seen.meta.uid.clone());
-    if let (Some(used), Some(found)) = (&used, &found)
-        && used != found
+    if let (Some(known), Some(found)) = (&known, &found)
+        && known != found
         && observed.server.annotations().get(ACCEPT_DATABASE) != Some(found)
     {
-        view.cluster_uid = Some(used.clone());
+        view.cluster_uid = Some(known.clone());
         problems.push(replaced(instance, managed, found));
         return;
     }
-    view.cluster_uid = found.or_else(|| used.clone());
+    view.cluster_uid = found.or(known);
     if let Some(said) = state(observed, instance, managed, seen, used.is_some()) {
         // What has answered once may come and go: the pod has its connections, and takes them up again.
         let fatal = said.reason == Reason::NameConflict;
@@ -200,7 +276,17 @@ fn state(
         Reason::DatabasePending
     };
     let Some(seen) = seen else {
-        return Some(if managed.is_ours() {
+        return Some(if is_lost(observed, instance, managed) {
+            problem(
+                Reason::DatabaseClusterMissing,
+                format!(
+                    "{kind} {cluster} is gone, and its volumes with it. Nothing is made in its place, so that you can restore it: make it from a backup under this name, with {}. To begin with an empty one instead: kubectl annotate -n {} dittoserver {} {ACCEPT_DATABASE}={EMPTY} --overwrite",
+                    own_labels(instance),
+                    instance.namespace,
+                    instance.name
+                ),
+            )
+        } else if managed.is_ours() {
             problem(pending, format!("{kind} {cluster} is being made."))
         } else {
             problem(
@@ -213,15 +299,24 @@ fn state(
         return Some(problem(
             Reason::NameConflict,
             format!(
-                "{kind} {cluster} belongs to somebody else: rename or remove it, or use it by clusterRef."
+                "{kind} {cluster} belongs to somebody else: rename or remove it. If it holds this server's data, give it {}.",
+                own_labels(instance)
             ),
         ));
     }
     if let Some((live, wanted)) = other_version(observed, managed) {
+        let remedy = match provider.provider() {
+            DatabaseProvider::CloudNativePg => format!(
+                "its operator would move the data at once, with the database stopped, so nothing is written to it. Set spec.database.cloudnativePG.imageName to an image of PostgreSQL {live}; to move the data, change imageName of the Cluster yourself first."
+            ),
+            _ => format!(
+                "its data would not open with another major version, so nothing is written to it. Set spec.database.percona.postgresVersion to {live} and image to one of that version, or let a PerconaPGUpgrade move the data first."
+            ),
+        };
         return Some(problem(
             Reason::DatabaseVersionDiffers,
             format!(
-                "{kind} {cluster} has PostgreSQL {live}, and the spec asks for {wanted}: its data would not open with another major version, so nothing is written to it. Set spec.database.percona.postgresVersion to {live} and image to one of that version, or let a PerconaPGUpgrade move the data first."
+                "{kind} {cluster} has PostgreSQL {live}, and the spec asks for {wanted}: {remedy}"
             ),
         ));
     }
@@ -279,10 +374,56 @@ fn component(provider: DatabaseProvider) -> &'static str {
 /// where they differ. Volumes hold data of one major version.
 pub(crate) fn other_version(observed: &Observed, managed: &Managed) -> Option<(i64, i64)> {
     const VERSION: &str = "postgresVersion";
+    if managed.provider().provider() == DatabaseProvider::CloudNativePg {
+        const IMAGE: &str = "imageName";
+        let live = observed.database.live.cloudnative_pg.as_deref();
+        let live = live.filter(|_| managed.is_ours())?;
+        let now = live.status["pgDataImageInfo"]["majorVersion"].as_i64();
+        let now = now.or_else(|| major_of(live.spec[IMAGE].as_str()?))?;
+        let wanted = managed.provider().spec("", &managed.cluster, &[]);
+        let wanted = major_of(wanted[IMAGE].as_str()?)?;
+        return (now != wanted).then_some((now, wanted));
+    }
     let live = observed.database.live.percona.as_deref();
     let live = live.filter(|_| managed.is_ours())?.spec[VERSION].as_i64()?;
     let wanted = managed.provider().spec("", &managed.cluster, &[])[VERSION].as_i64()?;
     (live != wanted).then_some((live, wanted))
+}
+
+/// The major version of PostgreSQL in the tag of an image, where it begins with one.
+fn major_of(image: &str) -> Option<i64> {
+    let image = image.split('@').next()?;
+    let (_, tag) = image.rsplit_once(':')?;
+    let digits = tag.split(|letter: char| !letter.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+/// Whether a cluster with the server's data is gone for good: what is made anew under its name would be empty.
+/// Volumes of a PerconaPGCluster stay, and it finds them again.
+pub(crate) fn is_lost(observed: &Observed, instance: &Instance<'_>, managed: &Managed) -> bool {
+    let provider = managed.provider().provider();
+    let had = known(observed, instance)
+        .is_some_and(|known| known.provider == provider && known.cluster_uid.is_some());
+    provider == DatabaseProvider::CloudNativePg
+        && managed.is_ours()
+        && had
+        && observed.database.cluster(managed).is_none()
+        && observed
+            .server
+            .annotations()
+            .get(ACCEPT_DATABASE)
+            .is_none_or(|value| value != EMPTY)
+}
+
+/// The labels by which a cluster is known as that of the server.
+fn own_labels(instance: &Instance<'_>) -> String {
+    format!(
+        "the labels {}={} and {}={}",
+        labels::MANAGED_BY,
+        labels::OPERATOR,
+        labels::INSTANCE,
+        instance.name
+    )
 }
 
 /// Whether the live cluster of `managed` carries our labels.
@@ -379,7 +520,10 @@ pub(super) fn await_stores(observed: &Observed, problems: &mut Vec<Problem>) {
 
 /// Whether the database `name` for a metadata store has taken a login.
 pub(crate) fn is_metadata_ready(observed: &Observed, instance: &Instance<'_>, name: &str) -> bool {
-    if matches!(observed.database.trials.get(name), Some(Ok(()))) {
+    let skipped = observed.server.annotations().get(SKIP_DATABASE_CHECK);
+    if skipped.is_some_and(|value| value == "true")
+        || matches!(observed.database.trials.get(name), Some(Ok(())))
+    {
         return true;
     }
     let before = used(observed, instance).and_then(|used| used.metadata.as_ref());

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use api_types::DittoServer;
 use api_types::annotations::{ACCEPT_DATABASE, SKIP_DATABASE_CHECK};
 use api_types::conditions::Reason;
-use percona_bridge::PerconaPGCluster;
+use percona_bridge::{CnpgCluster, PerconaPGCluster};
 use serde_json::{Value, json};
 
 use crate::check::Trouble;
 use crate::observe::Observed;
 use crate::plan::{Finalizer, Wish};
-use crate::testing::{condition, planned, provisioned, reported, secret, with_stateful_set};
+use crate::testing::{
+    condition, left_claim, planned, provisioned, reported, secret, with_stateful_set,
+};
 use crate::validate::validate;
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n";
@@ -326,4 +328,163 @@ fn a_text_with_a_connection_becomes_a_secret_before_the_pod() {
     secret(&mut world, "files-database", &parts);
     assert!(!planned(&world).connect);
     assert!(starts(&world));
+}
+
+/// A world whose server runs with a Cluster of CloudNativePG.
+fn running_with_cnpg(settings: Value) -> Observed {
+    let mut world = provisioned(json!({"database": {"cloudnativePG": settings}}));
+    world.database.served.cloudnative_pg = true;
+    let parts = [
+        ("host", "h"),
+        ("port", "5432"),
+        ("user", "dittofs"),
+        ("password", "p"),
+    ];
+    secret(&mut world, "files-postgres-app", &parts);
+    secret(&mut world, "files-postgres-ca", &[("ca.crt", PEM)]);
+    let mut cluster: CnpgCluster = serde_json::from_value(json!({
+        "metadata": {"name": "files-postgres", "namespace": "media", "uid": "uid-a", "generation": 1, "resourceVersion": "1"},
+        "spec": {"bootstrap": {"initdb": {}}},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }))
+    .unwrap();
+    cluster.metadata.labels = Some(api_types::labels::standard(
+        "files",
+        api_types::labels::Component::Database,
+    ));
+    world.database.live.cloudnative_pg = Some(Arc::new(cluster));
+    let mut world = with_stateful_set(answered(world, Ok(())));
+    let mut server = DittoServer::clone(&world.server);
+    server.status = Some(reported(&world));
+    world.server = Arc::new(server);
+    world.database.trials.clear();
+    assert_eq!(said(&world), "True DatabaseAnswers");
+    world
+}
+
+fn changed(mut world: Observed, change: impl FnOnce(&mut CnpgCluster)) -> Observed {
+    let mut cluster = CnpgCluster::clone(world.database.live.cloudnative_pg.as_deref().unwrap());
+    change(&mut cluster);
+    world.database.live.cloudnative_pg = Some(Arc::new(cluster));
+    world
+}
+
+fn wanted(world: &Observed) -> Option<Value> {
+    match planned(world).database.cloudnative_pg {
+        Wish::Apply(cluster) => Some(cluster.spec),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_cluster_that_is_gone_with_its_volumes_is_made_again_only_on_a_persons_word() {
+    let mut world = running_with_cnpg(json!({}));
+    world.database.live.cloudnative_pg = None;
+    assert_eq!(said(&world), "False DatabaseClusterMissing");
+    assert_eq!(wanted(&world), None);
+    assert!(starts(&world), "the running pod stays");
+    let emptied = annotated(world.clone(), ACCEPT_DATABASE, "empty");
+    assert_eq!(
+        wanted(&emptied).unwrap()["bootstrap"]["initdb"]["database"],
+        "dittofs"
+    );
+    assert_eq!(said(&emptied), "False DatabaseNotReady");
+    // Nor is one taken for new because the StatefulSet was deleted meanwhile.
+    world.live.stateful_set = None;
+    left_claim(&mut world);
+    assert_eq!(said(&world), "False DatabaseClusterMissing");
+    assert_eq!(wanted(&world), None);
+    assert!(!starts(&world));
+}
+
+#[test]
+fn a_cluster_that_a_person_restored_keeps_its_beginning() {
+    let world = running_with_cnpg(json!({}));
+    assert!(wanted(&world).unwrap()["bootstrap"].is_object());
+    let restored = changed(world, |cluster| {
+        cluster.spec = json!({"bootstrap": {"recovery": {"source": "backup"}}});
+    });
+    let spec = wanted(&restored).unwrap();
+    assert!(spec.get("bootstrap").is_none(), "{spec}");
+    assert_eq!(spec["instances"], 1);
+}
+
+#[test]
+fn another_major_version_of_a_cloudnative_pg_image_is_not_written() {
+    let settings = json!({"imageName": "postgresql:18.1-standard"});
+    for older in [
+        json!({"pgDataImageInfo": {"majorVersion": 17}}),
+        json!({"pgDataImageInfo": {"majorVersion": 18}}),
+    ] {
+        let world = changed(running_with_cnpg(settings.clone()), |cluster| {
+            let status = cluster.status.as_object_mut().unwrap();
+            status.extend(older.as_object().unwrap().clone());
+        });
+        let differs = older["pgDataImageInfo"]["majorVersion"] == 17;
+        assert_eq!(wanted(&world).is_none(), differs);
+        assert_eq!(said(&world).contains("DatabaseVersionDiffers"), differs);
+    }
+    let by_image = changed(running_with_cnpg(settings), |cluster| {
+        cluster.spec["imageName"] = json!("postgresql:17");
+    });
+    assert_eq!(said(&by_image), "False DatabaseVersionDiffers");
+}
+
+#[test]
+fn the_latch_holds_while_the_claim_is_there_although_the_stateful_set_is_not() {
+    let mut world = running(json!({}));
+    world.live.stateful_set = None;
+    left_claim(&mut world);
+    let world = with_cluster(world, "uid-b", json!({"state": "ready"}));
+    assert_eq!(said(&world), "False DatabaseReplaced");
+    assert!(!starts(&world));
+}
+
+#[test]
+fn another_database_of_the_same_cluster_is_not_the_servers() {
+    let mut world = running(json!({}));
+    let mut server = DittoServer::clone(&world.server);
+    // By the older spelling, of which the schema does not know the name.
+    let older = json!({"enabled": true, "databaseName": "other"});
+    server.spec.percona = Some(serde_json::from_value(older).unwrap());
+    server.spec.database = None;
+    world.server = Arc::new(server);
+    let world = answered(world, Ok(()));
+    assert_eq!(said(&world), "False DatabaseNameChanged");
+    assert!(validate(&world).unwrap().digest.is_none());
+    assert_eq!(
+        reported(&world).database.unwrap().name.as_deref(),
+        Some("dittofs")
+    );
+}
+
+#[test]
+fn a_database_of_an_older_server_is_not_started_with_and_a_running_one_is_told() {
+    let rivalled = |mut world: Observed| {
+        world.database.rivals.push("films".to_owned());
+        world
+    };
+    let fresh = with_cluster(percona(json!({})), "uid-a", json!({"state": "ready"}));
+    let fresh = rivalled(answered(with_secrets(fresh, "p"), Ok(())));
+    assert_eq!(said(&fresh), "False DatabaseInUse");
+    assert!(!starts(&fresh));
+    let runs = rivalled(running(json!({})));
+    assert_eq!(said(&runs), "False DatabaseInUse");
+    assert!(validate(&runs).unwrap().digest.is_some(), "it runs on");
+}
+
+#[test]
+fn the_control_planes_database_is_none_for_metadata() {
+    let mut world = provisioned(
+        json!({"database": {"secret": {"name": "pg"}, "metadataDatabases": ["films"]}}),
+    );
+    let parts = [
+        ("host", "h"),
+        ("database", "films"),
+        ("user", "u"),
+        ("password", "p"),
+    ];
+    secret(&mut world, "pg", &parts);
+    assert_eq!(said(&world), "False DatabaseInUse");
+    assert!(!starts(&world));
 }

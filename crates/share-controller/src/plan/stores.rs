@@ -126,6 +126,20 @@ fn metadata(
         return;
     };
     let Some(found) = used.or(named) else {
+        let mut others = world.metadata.values();
+        if let Some(other) = others.find(|other| crate::stores::is_in_one_database(config, other)) {
+            wanted.complete = false;
+            return plan.obstruct(
+                Stage::Stores,
+                Obstacle::new(
+                    Reason::DatabaseInUse,
+                    format!(
+                        "The metadata store {} of the server lies in this PostgreSQL database, and two in one destroy each other's data: name another database.",
+                        other.name
+                    ),
+                ),
+            );
+        }
         wanted.kinds.insert(StoreKind::Metadata);
         let version = wish.versions.get(DATABASE).cloned();
         let step = Step::CreateMetadata(config.clone(), version);
@@ -139,12 +153,14 @@ fn metadata(
     if own_name {
         wanted.kinds.insert(StoreKind::Metadata);
     }
-    if !config.matches(found) {
+    let same = config.matches(found);
+    let may_become = own_name && crate::stores::is_in_one_database(config, found);
+    if !same && !may_become {
         return differs(wanted, plan, WHAT, &found.name);
     }
     if let Some(version) = wish.versions.get(DATABASE)
         && own_name
-        && turn.pushed.get(DATABASE) != Some(version)
+        && (!same || turn.pushed.get(DATABASE) != Some(version))
     {
         let step = Step::UpdateMetadata(config.clone(), version.clone());
         wanted.steps.push(step);

@@ -3,8 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use api_types::DittoServer;
 use cluster_tests::databases::{Definition, Managed, Provider, exclusively};
+use cluster_tests::world::somebody;
 use cluster_tests::{Child, Controller, Outcome, Pods, World, until};
 use kube::ResourceExt;
+use kube::api::Patch;
 use serde_json::json;
 
 const SERVERS: [(Provider, &str, &str); 2] = [
@@ -73,6 +75,20 @@ fn an_operator_that_is_installed_later_is_used_and_one_that_goes_is_missed() -> 
         for ((provider, server, _), managed) in SERVERS.into_iter().zip(&mut clusters) {
             let before = set(world, server).await?;
             Definition(provider).install(&world.admin).await?;
+            if provider == Provider::CloudNative {
+                // Its volumes went with it: an empty one is made only when a person asks for it.
+                world
+                    .condition_of(server, "DatabaseReady", "False", "DatabaseClusterMissing")
+                    .await?;
+                controller.quiet().await?;
+                ensure!(managed.find().await?.is_none(), "it was made again");
+                let emptied =
+                    json!({"metadata": {"annotations": {"dittofs.io/accept-database": "empty"}}});
+                let servers = world.api::<DittoServer>();
+                servers
+                    .patch(server, &somebody(), &Patch::Merge(emptied))
+                    .await?;
+            }
             managed.made_again(None).await?;
             managed.serve().await?;
             let uid = managed.find().await?.and_then(|object| object.uid());

@@ -178,6 +178,15 @@ async fn replaced(world: &World, managed: &mut Managed, controller: &Controller)
     objects
         .delete(&managed.name, &DeleteParams::background())
         .await?;
+    if managed.provider == Provider::CloudNative {
+        // Its volumes went with it: an empty one is no replacement until a person says so.
+        let message = database(world, "False", "DatabaseClusterMissing").await?;
+        ensure!(message.contains(&managed.name), "{message}");
+        controller.quiet().await?;
+        ensure!(managed.find().await?.is_none(), "it was made again");
+        let emptied = json!({"metadata": {"annotations": {"dittofs.io/accept-database": "empty"}}});
+        world.change(emptied).await?;
+    }
     managed.made_again(old.uid()).await?;
     managed.report(Phase::Ready).await?;
     let new = managed.find().await?.context("no cluster")?;
