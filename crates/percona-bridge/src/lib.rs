@@ -17,5 +17,5 @@ pub use connection::{
 };
 pub use dsn::{Dsn, DsnError};
 pub use kinds::{CnpgCluster, PerconaPGCluster};
-pub use provider::{ClusterState, Provider, Seen};
+pub use provider::{ClusterState, Provider, Seen, major_of_tag};
 pub use source::{Managed, NotSupported, SecretSource, Source, data_still_in_sqlite, source};

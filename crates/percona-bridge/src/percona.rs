@@ -7,7 +7,7 @@ use api_types::v1alpha1::{
 use serde_json::{Value, json};
 
 use crate::kinds::PerconaPGCluster;
-use crate::provider::{ClusterState, Provider, Seen};
+use crate::provider::{ClusterState, Provider, Seen, major_of_tag};
 
 /// Name of the one set of instances. A cluster that is made again finds its volumes by it, so it never changes.
 const INSTANCES: &str = "instance1";
@@ -169,8 +169,7 @@ impl Provider for PerconaDatabase {
 /// kept; of others nothing is known.
 fn major_of(image: &str) -> Option<i32> {
     let (_, tag) = image.rsplit_once("percona-distribution-postgresql:")?;
-    let end = tag.find(|letter: char| !letter.is_ascii_digit());
-    tag[..end.unwrap_or(tag.len())].parse().ok()
+    major_of_tag(tag)
 }
 
 fn backups(backup: Option<&PerconaBackup>, namespace: &str, cluster: &str) -> Value {

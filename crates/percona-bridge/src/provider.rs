@@ -27,6 +27,12 @@ pub enum ClusterState {
     Ready,
 }
 
+/// Major version of PostgreSQL at the beginning of an image's tag; `None` where the tag begins otherwise.
+pub fn major_of_tag(tag: &str) -> Option<i32> {
+    let end = tag.find(|letter: char| !letter.is_ascii_digit());
+    tag[..end.unwrap_or(tag.len())].parse().ok()
+}
+
 /// An operator of databases: the object that it is asked with, and what it makes of it. Pure.
 pub trait Provider {
     /// The provider as `status.database.provider` names it.

@@ -116,6 +116,10 @@ fn rivals(
     server: &DittoServer,
     source: &Source,
 ) -> Vec<String> {
+    // Most servers have a file of their own, and are spared the look at all others at each visit.
+    if matches!(source, Source::Sqlite { .. }) {
+        return Vec::new();
+    }
     let age = |server: &DittoServer| (server.creation_timestamp(), server.name_any());
     let mut names: Vec<String> = watches
         .servers

@@ -394,8 +394,7 @@ pub(crate) fn other_version(observed: &Observed, managed: &Managed) -> Option<(i
 fn major_of(image: &str) -> Option<i64> {
     let image = image.split('@').next()?;
     let (_, tag) = image.rsplit_once(':')?;
-    let digits = tag.split(|letter: char| !letter.is_ascii_digit()).next()?;
-    digits.parse().ok()
+    percona_bridge::major_of_tag(tag).map(i64::from)
 }
 
 /// Whether a cluster with the server's data is gone for good: what is made anew under its name would be empty.
