@@ -62,14 +62,28 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::cell::RefCell;
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Mutex, Once};
 
     use super::*;
+
+    thread_local! {
+        static HERE: RefCell<Option<Kept>> = const { RefCell::new(None) };
+    }
 
     /// What is logged, in memory.
     #[derive(Clone, Default)]
     pub(crate) struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    /// Ends what [`Kept::here`] began.
+    pub(crate) struct Keeping;
+
+    impl Drop for Keeping {
+        fn drop(&mut self) {
+            HERE.take();
+        }
+    }
 
     impl Kept {
         /// The lines so far.
@@ -83,13 +97,21 @@ pub(crate) mod tests {
         }
 
         /// Logs of this thread as a controller writes them, as long as the guard lives.
-        pub(crate) fn here(&self) -> tracing::subscriber::DefaultGuard {
-            let kept = self.clone();
-            let layer = json().with_writer(move || kept.clone());
-            tracing_subscriber::registry()
-                .with(super::filter("info").unwrap())
-                .with(layer)
-                .set_default()
+        ///
+        /// The subscriber is one of the whole process, and it is the lines that find their thread: whether a line is
+        /// wanted at all is asked once, by the thread that comes to it first, and kept for all others.
+        pub(crate) fn here(&self) -> Keeping {
+            static INSTALLED: Once = Once::new();
+            INSTALLED.call_once(|| {
+                tracing_subscriber::registry()
+                    .with(super::filter("info").unwrap())
+                    .with(json().with_writer(|| HERE.with_borrow(Clone::clone).unwrap_or_default()))
+                    .init();
+                // Lines that another thread came to while nobody was installed yet.
+                tracing::callsite::rebuild_interest_cache();
+            });
+            HERE.set(Some(self.clone()));
+            Keeping
         }
     }
 
