@@ -180,7 +180,7 @@ pub async fn answers(world: &World, kind: AdapterKind, port: u16) -> Result<()> 
     let (_, address) = address(world, kind).await?;
     let address = SocketAddr::new(address.parse()?, port);
     until(&format!("{address} answers"), async || {
-        let limit = Duration::from_secs(2);
+        let limit = Duration::from_secs(10);
         let connect = tokio::net::TcpStream::connect(address);
         Ok(match tokio::time::timeout(limit, connect).await {
             Ok(Ok(_)) => Ok(()),

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
 use crate::certificates::Certificate;
 
 /// Longest wait for one answer.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Flavors of credentials (RFC 5531 and RFC 9289).
 const AUTH_NONE: u32 = 0;

@@ -40,7 +40,7 @@ impl Rest {
             .context("the Service has no cluster IP")?;
         let client = Client::builder()
             .no_proxy()
-            .timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(20))
             .build()?;
         Ok(Rest {
             client,

@@ -24,7 +24,7 @@ impl Scrape {
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let client = Client::builder()
             .no_proxy()
-            .timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(20))
             .build()?;
         Ok(Scrape { client, address })
     }

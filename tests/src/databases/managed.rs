@@ -1,7 +1,6 @@
 //! One managed cluster: a real PostgreSQL, and what its operator writes about it.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Secret, Service};
@@ -13,7 +12,6 @@ use serde_json::{Value, json};
 use super::Provider;
 use crate::backends::postgres::{Postgres, identifier, literal};
 use crate::certificates::Authority;
-use crate::wait::within;
 use crate::{World, random, until};
 
 /// What the operator says of its cluster.
@@ -537,8 +535,7 @@ impl Managed {
     /// # Errors
     /// When it is not.
     pub async fn holds_user(&self, database: &str, name: &str) -> Result<()> {
-        let limit = Duration::from_secs(10);
-        within(limit, &format!("{name} is a row"), async || {
+        until(&format!("{name} is a row"), async || {
             let users = self.postgres.users(database).await?;
             Ok(if users.iter().any(|user| user == name) {
                 Ok(())

@@ -52,7 +52,7 @@ fn a_missing_adoption_is_noticed() -> Outcome {
         let blind = Fault::new(Kind::Answer(404, "NotFound"), move |request| {
             request.verb == Verb::Get && request.path.ends_with(&hidden)
         });
-        let limit = Duration::from_secs(8);
+        let limit = Duration::from_secs(20);
         let outcome =
             recovers_within(limit, &Create, Crash::After(4), &expected, vec![blind]).await;
         let error = outcome.err().context("the planted defect went unnoticed")?;

@@ -168,7 +168,7 @@ fn each_is_made_within_seconds_when_its_definition_is_installed_later() -> Outco
             let begin = std::time::Instant::now();
             made(world, definition.child()).await?;
             let took = begin.elapsed();
-            ensure!(took < Duration::from_secs(15), "it took {took:?}");
+            ensure!(took < Duration::from_secs(60), "it took {took:?}");
             tracing::info!(
                 ?took,
                 definition = definition.name(),

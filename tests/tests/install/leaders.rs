@@ -18,13 +18,13 @@ use rustix::process::Signal;
 const LEASE: Duration = Duration::from_secs(15);
 
 /// A contender looks so often; the rest is for a busy machine.
-const SLACK: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(30);
 
 /// For what the kubelet does.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A contender looks every second.
-const HAND_OVER: Duration = Duration::from_secs(2);
+const HAND_OVER: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_leader_that_is_stopped_hands_over_at_once() -> Outcome {

@@ -54,7 +54,7 @@ async fn binds(admin: &Admin, directory: &TcpListener, password: &str) -> Result
             let length = connection.read(&mut bytes).await?;
             anyhow::Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
         };
-        let limit = Duration::from_secs(5);
+        let limit = Duration::from_secs(15);
         let heard = tokio::time::timeout(limit, heard);
         let tried = admin.post("/identity-providers/ldap/test", config);
         let (heard, tried) = tokio::join!(heard, tried);

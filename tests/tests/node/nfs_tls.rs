@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 const HOST: &str = "files.example.org";
 
 /// A kubelet renews the files of a Secret with its next sync, which the kit asks for every 10 s.
-const RENEWAL: Duration = Duration::from_secs(120);
+const RENEWAL: Duration = Duration::from_secs(240);
 
 fn declared(name: &str, mode: &str) -> Value {
     json!({"adapters": {"nfs": {"tls": {"secretName": name, "mode": mode}}}})

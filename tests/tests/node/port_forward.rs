@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adapter_client::{Account, Client};
+use adapter_client::{Account, Client, Timeouts};
 use anyhow::{Context, ensure};
 use cluster_tests::rest::password;
 use cluster_tests::{Controller, Outcome, Pods, SERVER, scenario};
@@ -27,12 +27,19 @@ fn the_api_is_reached_by_port_forward_under_the_name_in_its_url() -> Outcome {
         };
         let servers = Servers::new(&context, settings);
         let pod = api_types::names::pod(SERVER);
-        let connect = Duration::from_secs(10);
+        // What is tried here is not speed: twenty connections at once take their time on a busy machine.
+        let connect = Duration::from_secs(60);
+        let timeouts = Timeouts {
+            connect,
+            quick: Duration::from_secs(120),
+            ..Timeouts::default()
+        };
         let client = |port: u16| {
             let transport = servers.transport(&world.namespace, &pod, None, connect)?;
             // No name of this machine leads there: only the forward does.
             Client::builder(format!("http://{SERVER}-api.invalid:{port}"))
                 .transport(transport)
+                .timeouts(timeouts)
                 .build()
         };
 

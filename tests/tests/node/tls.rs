@@ -15,7 +15,7 @@ use reqwest::{Client, Identity, StatusCode};
 use serde_json::{Value, json};
 
 /// A kubelet renews the files of a Secret with its next sync, which the kit asks for every 10 s.
-const RENEWAL: Duration = Duration::from_secs(90);
+const RENEWAL: Duration = Duration::from_secs(180);
 
 /// Host names of the server's Services, as `status.api.url` has them.
 fn hosts(world: &World) -> [String; 2] {
@@ -66,7 +66,7 @@ impl Caller {
         let authority = reqwest::Certificate::from_pem(self.authority.as_bytes())?;
         let mut client = Client::builder()
             .no_proxy()
-            .timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(20))
             .tls_certs_only([authority])
             .tls_info(true)
             .resolve(&self.host, self.address);
@@ -229,7 +229,7 @@ async fn metrics(world: &World, token: Option<&str>) -> Result<(StatusCode, Stri
     let address = address(world, Child::Metrics, 9191).await?;
     let client = Client::builder()
         .no_proxy()
-        .timeout(Duration::from_secs(5))
+        .timeout(Duration::from_secs(20))
         .pool_max_idle_per_host(0)
         .build()?;
     let mut request = client.get(format!("http://{address}/numbers"));

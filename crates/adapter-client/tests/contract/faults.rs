@@ -15,8 +15,8 @@ const PORTS: &str = "/adapters/ports";
 
 /// Short enough for a test, long enough for a busy machine.
 const TIMEOUTS: Timeouts = Timeouts {
-    connect: Duration::from_secs(2),
-    quick: Duration::from_secs(4),
+    connect: Duration::from_secs(5),
+    quick: Duration::from_secs(8),
     slow: Duration::from_secs(20),
     restore: Duration::from_secs(20),
     drain: Duration::from_secs(20),

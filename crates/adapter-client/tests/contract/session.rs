@@ -530,13 +530,14 @@ async fn an_account_that_changes_during_a_login_wins() {
     let server = shared().await;
     let proxy = Proxy::before(server.address()).await;
     let rig = rig(&proxy.url, admin_account());
+    let successor = user(server, "successor").await;
     proxy.spoil(LOGIN, 1, Fault::Delay(Duration::from_secs(1)));
     let client = rig.client.clone();
     let call = tokio::spawn(async move { client.adapters().list().await });
     while proxy.left() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    rig.client.set_account(user(server, "successor").await);
+    rig.client.set_account(successor);
     let error = call.await.unwrap().unwrap_err();
     assert!(
         matches!(
