@@ -3,8 +3,15 @@
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    server::ParsedCertificate,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -25,7 +32,7 @@ pub enum Roots {
     /// The certificate authorities of the operating system.
     #[default]
     System,
-    /// These authorities alone: one or more certificates in PEM.
+    /// These authorities alone: one or more certificates in PEM. One of them may be the server's own.
     Pem(Vec<u8>),
 }
 
@@ -42,10 +49,12 @@ impl TlsSettings {
     /// The configuration of the TLS library: provider ring, HTTP/1.1 only.
     pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, BuildError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = self.roots.verifier(&provider)?;
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| BuildError::Tls(error.to_string()))?
-            .with_root_certificates(self.roots.store()?);
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &self.client_certificate {
             None => builder.with_no_client_auth(),
             Some(certificate) => {
@@ -64,8 +73,9 @@ impl TlsSettings {
 }
 
 impl Roots {
-    fn store(&self) -> Result<RootCertStore, BuildError> {
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Verifier, BuildError> {
         let mut store = RootCertStore::empty();
+        let mut named = Vec::new();
         match self {
             Roots::System => {
                 // Single files that cannot be read do not matter while others can.
@@ -79,13 +89,79 @@ impl Roots {
             }
             Roots::Pem(pem) => {
                 for certificate in certificates(pem, "certificate authority")? {
-                    store.add(certificate).map_err(|error| {
+                    store.add(certificate.clone()).map_err(|error| {
                         BuildError::Tls(format!("certificate authority: {error}"))
                     })?;
+                    named.push(certificate);
                 }
             }
         }
-        Ok(store)
+        let issued =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
+                .build()
+                .map_err(|error| BuildError::Tls(error.to_string()))?;
+        Ok(Verifier { issued, named })
+    }
+}
+
+/// Trusts what an authority has issued, and a certificate that is named itself.
+#[derive(Debug)]
+struct Verifier {
+    issued: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let issued = self.issued.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        match issued {
+            // One that vouches for itself may be marked as an authority, as `openssl req -x509` does: programs in
+            // Go and C trust it by name, rustls trusts only what it issues. Its time is in order: that comes first.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.named.contains(end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.issued
+            .verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.issued
+            .verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.issued.supported_verify_schemes()
     }
 }
 

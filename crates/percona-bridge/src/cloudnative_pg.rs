@@ -7,7 +7,7 @@ use api_types::v1alpha1::{
 use serde_json::{Value, json};
 
 use crate::kinds::CnpgCluster;
-use crate::provider::{ClusterState, Provider, Seen};
+use crate::provider::{ClusterState, Provider, Seen, major_of_tag};
 
 /// Role that owns the databases.
 const OWNER: &str = "dittofs";
@@ -137,6 +137,31 @@ impl Provider for CloudNativePgDatabase {
     fn adds_databases(&self) -> bool {
         false
     }
+
+    fn version(&self) -> Option<i64> {
+        major_of(self.image_name.as_deref()?)
+    }
+
+    fn version_of(&self, seen: Seen<'_>) -> Option<i64> {
+        let of_data = seen.status["pgDataImageInfo"]["majorVersion"].as_i64();
+        of_data.or_else(|| major_of(seen.spec["imageName"].as_str()?))
+    }
+
+    fn keep(&self, spec: &mut Value, seen: Seen<'_>) {
+        // One that was made from a backup has another beginning, and a Cluster has only one.
+        let beginning = seen.spec["bootstrap"].as_object();
+        if beginning.is_some_and(|beginning| !beginning.contains_key("initdb"))
+            && let Some(spec) = spec.as_object_mut()
+        {
+            spec.remove("bootstrap");
+        }
+    }
+}
+
+/// Major version of PostgreSQL in the tag of an image, where it begins with one.
+fn major_of(image: &str) -> Option<i64> {
+    let (_, tag) = image.split('@').next()?.rsplit_once(':')?;
+    major_of_tag(tag)
 }
 
 #[cfg(test)]
@@ -154,6 +179,7 @@ mod tests {
     fn state(meta: &ObjectMeta, status: Value) -> ClusterState {
         database(json!({})).state(Seen {
             meta,
+            spec: &Value::Null,
             status: &status,
         })
     }

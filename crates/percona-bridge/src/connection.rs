@@ -161,6 +161,16 @@ pub fn connection<'s>(
     }
 }
 
+/// What is wrong with the credentials of the backups that `source` asks for, for people. Without them a cluster
+/// may never become ready; one that is does not need them. `read` tells what is known of a key of a Secret.
+pub fn backups<'s>(source: &Source, read: impl Fn(&str, &str) -> Lookup<'s>) -> Option<Flaw> {
+    let mut reader = Reader::new(read);
+    if let Source::Managed(managed) = source {
+        reader.backups(managed);
+    }
+    reader.flaws.pop()
+}
+
 impl Parts {
     /// These parts for another database of the same server.
     #[must_use]

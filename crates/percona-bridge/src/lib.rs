@@ -13,9 +13,10 @@ mod provider;
 mod source;
 
 pub use connection::{
-    CA_FILE, Connection, Flaw, Lookup, Origin, Parts, Variable, Wiring, connection, derived,
+    CA_FILE, Connection, Flaw, Lookup, Origin, Parts, Variable, Wiring, backups, connection,
+    derived,
 };
 pub use dsn::{Dsn, DsnError};
 pub use kinds::{CnpgCluster, PerconaPGCluster};
-pub use provider::{ClusterState, Provider, Seen, major_of_tag};
+pub use provider::{ClusterState, Provider, Seen};
 pub use source::{Managed, NotSupported, SecretSource, Source, data_still_in_sqlite, source};

@@ -134,9 +134,17 @@ impl Provider for PerconaDatabase {
         })
     }
 
-    fn mismatch(&self) -> Option<(i32, i32)> {
-        let of_image = major_of(&self.image)?;
-        (of_image != self.postgres_version).then_some((self.postgres_version, of_image))
+    fn mismatch(&self) -> Option<(i64, i64)> {
+        let (wanted, of_image) = (self.version()?, major_of(&self.image)?);
+        (of_image != wanted).then_some((wanted, of_image))
+    }
+
+    fn version(&self) -> Option<i64> {
+        Some(self.postgres_version.into())
+    }
+
+    fn version_of(&self, seen: Seen<'_>) -> Option<i64> {
+        seen.spec["postgresVersion"].as_i64()
     }
 
     fn state(&self, seen: Seen<'_>) -> ClusterState {
@@ -167,7 +175,7 @@ impl Provider for PerconaDatabase {
 
 /// Major version of PostgreSQL in one of Percona's images, which begin their tags with it, wherever they are
 /// kept; of others nothing is known.
-fn major_of(image: &str) -> Option<i32> {
+fn major_of(image: &str) -> Option<i64> {
     let (_, tag) = image.rsplit_once("percona-distribution-postgresql:")?;
     major_of_tag(tag)
 }
@@ -224,6 +232,7 @@ mod tests {
         };
         database(json!({})).state(Seen {
             meta: &meta,
+            spec: &Value::Null,
             status: &status,
         })
     }
@@ -233,7 +242,7 @@ mod tests {
         for (image, major) in [
             (
                 PerconaDatabase::IMAGE,
-                Some(PerconaDatabase::POSTGRES_VERSION),
+                Some(PerconaDatabase::POSTGRES_VERSION.into()),
             ),
             ("mirror:5000/p/percona-distribution-postgresql:17", Some(17)),
             (

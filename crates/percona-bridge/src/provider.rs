@@ -10,6 +10,8 @@ use serde_json::Value;
 pub struct Seen<'o> {
     /// Its metadata.
     pub meta: &'o ObjectMeta,
+    /// What is wanted of it, by us and by others.
+    pub spec: &'o Value,
     /// What its operator says about it; null where it has said nothing.
     pub status: &'o Value,
 }
@@ -28,7 +30,7 @@ pub enum ClusterState {
 }
 
 /// Major version of PostgreSQL at the beginning of an image's tag; `None` where the tag begins otherwise.
-pub fn major_of_tag(tag: &str) -> Option<i32> {
+pub(crate) fn major_of_tag(tag: &str) -> Option<i64> {
     let end = tag.find(|letter: char| !letter.is_ascii_digit());
     tag[..end.unwrap_or(tag.len())].parse().ok()
 }
@@ -64,8 +66,16 @@ pub trait Provider {
     fn spec(&self, namespace: &str, cluster: &str, metadata: &[String]) -> Value;
     /// Major version of PostgreSQL that the object would ask for, and that of the image which it would name, where
     /// they differ: its database would not start.
-    fn mismatch(&self) -> Option<(i32, i32)> {
+    fn mismatch(&self) -> Option<(i64, i64)> {
         None
+    }
+    /// Major version of PostgreSQL that the object asks for; `None` where that is its operator's choice.
+    fn version(&self) -> Option<i64>;
+    /// Major version of PostgreSQL whose data `seen` has, as far as it tells.
+    fn version_of(&self, seen: Seen<'_>) -> Option<i64>;
+    /// Takes out of `spec`, which is that of [`Provider::spec`], what the live object has from elsewhere and keeps.
+    fn keep(&self, spec: &mut Value, seen: Seen<'_>) {
+        let _ = (spec, seen);
     }
     /// What `seen` is at the moment.
     fn state(&self, seen: Seen<'_>) -> ClusterState;

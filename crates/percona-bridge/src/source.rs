@@ -9,7 +9,7 @@ use api_types::v1alpha1::{
 };
 use serde_json::{Value, json};
 
-use crate::provider::Provider;
+use crate::provider::{Provider, Seen};
 
 /// The one source of the control-plane database.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +50,12 @@ pub struct Managed {
     /// Databases for metadata stores.
     pub metadata: Vec<String>,
     settings: Settings,
+    /// Named in the Go operator's way, which has no word for versions.
+    by_older_field: bool,
 }
+
+/// What of a PerconaPGCluster says versions.
+const VERSIONS: [&str; 3] = ["crVersion", "image", "postgresVersion"];
 
 #[derive(Clone, Debug, PartialEq)]
 enum Settings {
@@ -59,11 +64,12 @@ enum Settings {
 }
 
 impl Managed {
-    fn new(server: &str, settings: Settings, metadata: Vec<String>) -> Self {
+    fn new(server: &str, settings: Settings, metadata: Vec<String>, by_older_field: bool) -> Self {
         let mut managed = Managed {
             cluster: String::new(),
             metadata,
             settings,
+            by_older_field,
         };
         managed.cluster = match managed.provider().existing() {
             Some(name) => name.to_owned(),
@@ -100,10 +106,33 @@ impl Managed {
         self.provider().authority(&self.cluster)
     }
 
-    /// The spec of the object in `namespace`: only the fields that are ours.
-    pub fn spec(&self, namespace: &str) -> Value {
-        self.provider()
-            .spec(namespace, &self.cluster, &self.metadata)
+    /// The spec of the object in `namespace`: only the fields that are ours. `live` is the object that exists.
+    pub fn spec(&self, namespace: &str, live: Option<Seen<'_>>) -> Value {
+        let provider = self.provider();
+        let mut spec = provider.spec(namespace, &self.cluster, &self.metadata);
+        if let Some(live) = live {
+            provider.keep(&mut spec, live);
+            if self.by_older_field {
+                // Nobody has chosen them: a newer version of this operator moves no database to newer ones.
+                for version in VERSIONS {
+                    if let Some(now) = live.spec.get(version) {
+                        spec[version] = now.clone();
+                    }
+                }
+            }
+        }
+        spec
+    }
+
+    /// Major version of PostgreSQL of the live object, which is ours to write, and the one that the spec asks for,
+    /// where they differ. Volumes hold data of one major version.
+    pub fn other_version(&self, live: Seen<'_>) -> Option<(i64, i64)> {
+        if !self.is_ours() || self.by_older_field {
+            return None;
+        }
+        let now = self.provider().version_of(live)?;
+        let wanted = self.provider().version()?;
+        (now != wanted).then_some((now, wanted))
     }
 }
 
@@ -286,12 +315,13 @@ pub fn source(
         }));
     }
     let older = spec.percona.as_ref().filter(|percona| percona.enabled);
-    let settings = if let Some(percona) = percona {
-        Settings::Percona(Box::new(percona.clone()))
+    let (settings, by_older_field) = if let Some(percona) = percona {
+        (Settings::Percona(Box::new(percona.clone())), false)
     } else if let Some(cluster) = cloudnative_pg {
-        Settings::CloudNativePg(Box::new(cluster.clone()))
+        (Settings::CloudNativePg(Box::new(cluster.clone())), false)
     } else if let Some(percona) = older {
-        Settings::Percona(Box::new(of_older_field(percona)))
+        let percona = Box::new(of_older_field(percona));
+        (Settings::Percona(percona), true)
     } else if *kind == Some(DatabaseType::Postgres) {
         return Err(NotSupported {
             field: "database.type",
@@ -299,7 +329,12 @@ pub fn source(
     } else {
         return Ok(file(sqlite.as_ref()));
     };
-    Ok(Source::Managed(Managed::new(server, settings, metadata)))
+    Ok(Source::Managed(Managed::new(
+        server,
+        settings,
+        metadata,
+        by_older_field,
+    )))
 }
 
 fn file(sqlite: Option<&Sqlite>) -> Source {
@@ -361,6 +396,8 @@ pub fn data_still_in_sqlite(spec: &DittoServerSpec, taken_over: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
     use super::*;
 
     fn of(rest: Value, taken_over: bool) -> Result<Source, NotSupported> {
@@ -412,8 +449,32 @@ mod tests {
         assert_eq!(older.cluster, "files-postgres");
         assert!(older.is_ours() && older.goes_with_server());
         assert_eq!(older.credentials(), "files-postgres-pguser-dittofs");
-        assert_eq!(older.spec("media")["instances"][0]["replicas"], 3);
+        assert_eq!(older.spec("media", None)["instances"][0]["replicas"], 3);
         assert_eq!(older.provider().database(), "d");
+    }
+
+    #[test]
+    fn versions_that_nobody_chose_stay_as_they_are() {
+        let meta = ObjectMeta::default();
+        let status = Value::Null;
+        let spec = json!({"crVersion": "2.8.0", "image": "percona-distribution-postgresql:17.6-1", "postgresVersion": 17});
+        let live = Seen {
+            meta: &meta,
+            spec: &spec,
+            status: &status,
+        };
+        let versions = |managed: &Managed| {
+            let spec = managed.spec("media", Some(live));
+            VERSIONS.map(|version| spec[version].clone())
+        };
+        let older = managed(json!({"percona": {"enabled": true}}));
+        assert_eq!(versions(&older), VERSIONS.map(|name| spec[name].clone()));
+        assert_eq!(older.other_version(live), None);
+        let chosen = managed(json!({"database": {"percona": {}}}));
+        assert_eq!(versions(&chosen)[0], PerconaDatabase::CR_VERSION);
+        assert_eq!(chosen.other_version(live), Some((17, 18)));
+        // One that is to be made has those of this release, in either spelling.
+        assert_eq!(older.spec("media", None), chosen.spec("media", None));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use api_types::names;
 use api_types::v1alpha1::DatabaseProvider;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use percona_bridge::{CnpgCluster, Managed, Parts, PerconaPGCluster};
+use percona_bridge::{CnpgCluster, Managed, Parts, PerconaPGCluster, Seen};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
@@ -25,9 +25,13 @@ pub struct Database<Percona, Cnpg> {
 }
 
 /// The PerconaPGCluster that `managed` asks for; `None` where it is another operator's, or not ours to make. It
-/// has no owner: deleting the server keeps it.
-pub fn percona_cluster(instance: &Instance<'_>, managed: &Managed) -> Option<PerconaPGCluster> {
-    let (metadata, spec) = asked_of(DatabaseProvider::Percona, instance, managed)?;
+/// has no owner: deleting the server keeps it. `live` is the object that exists.
+pub fn percona_cluster(
+    instance: &Instance<'_>,
+    managed: &Managed,
+    live: Option<Seen<'_>>,
+) -> Option<PerconaPGCluster> {
+    let (metadata, spec) = asked_of(DatabaseProvider::Percona, instance, managed, live)?;
     Some(PerconaPGCluster {
         metadata,
         spec,
@@ -36,9 +40,13 @@ pub fn percona_cluster(instance: &Instance<'_>, managed: &Managed) -> Option<Per
 }
 
 /// The Cluster of CloudNativePG that `managed` asks for; `None` where it is another operator's, or not ours to
-/// make. It has no owner: deleting the server keeps it.
-pub fn cnpg_cluster(instance: &Instance<'_>, managed: &Managed) -> Option<CnpgCluster> {
-    let (metadata, spec) = asked_of(DatabaseProvider::CloudNativePg, instance, managed)?;
+/// make. It has no owner: deleting the server keeps it. `live` is the object that exists.
+pub fn cnpg_cluster(
+    instance: &Instance<'_>,
+    managed: &Managed,
+    live: Option<Seen<'_>>,
+) -> Option<CnpgCluster> {
+    let (metadata, spec) = asked_of(DatabaseProvider::CloudNativePg, instance, managed, live)?;
     Some(CnpgCluster {
         metadata,
         spec,
@@ -51,12 +59,13 @@ fn asked_of(
     operator: DatabaseProvider,
     instance: &Instance<'_>,
     managed: &Managed,
+    live: Option<Seen<'_>>,
 ) -> Option<(ObjectMeta, Value)> {
     let is_its = managed.provider().provider() == operator;
     (is_its && managed.is_ours()).then(|| {
         let labels = instance.labels(Component::Database);
         let metadata = instance.kept(managed.cluster.clone(), labels);
-        (metadata, managed.spec(instance.namespace))
+        (metadata, managed.spec(instance.namespace, live))
     })
 }
 
@@ -90,10 +99,10 @@ mod tests {
         else {
             panic!("it is managed")
         };
-        let cluster = percona_cluster(&instance, &managed).unwrap();
+        let cluster = percona_cluster(&instance, &managed, None).unwrap();
         assert_eq!(cluster.metadata.name.as_deref(), Some("files-postgres"));
         assert_eq!(cluster.metadata.owner_references, None);
         assert!(instance.owns(&cluster));
-        assert_eq!(cnpg_cluster(&instance, &managed), None);
+        assert_eq!(cnpg_cluster(&instance, &managed, None), None);
     }
 }

@@ -46,6 +46,7 @@ pub fn changed_databases() -> Vec<(Value, Value, Option<&'static str>)> {
     let kind = Some("the kind of the control-plane database cannot be changed");
     let fixed = Some("databaseName");
     let image = Some("imageName cannot be taken away");
+    let shrinks = Some("storageSize cannot shrink");
     let of = |database: Value| json!({ "database": database });
     let secret = json!({"secret": {"name": "s"}});
     let older = json!({"postgresSecretRef": {"name": "s", "key": "k"}});
@@ -115,6 +116,32 @@ pub fn changed_databases() -> Vec<(Value, Value, Option<&'static str>)> {
             of(json!({"cloudnativePG": {}})),
             of(json!({"cloudnativePG": {"databaseName": "other"}})),
             fixed,
+        ),
+        (
+            of(json!({"percona": {}})),
+            of(json!({"percona": {"storageSize": "9Gi"}})),
+            shrinks,
+        ),
+        (
+            of(json!({"cloudnativePG": {"storageSize": "1Ti"}})),
+            of(json!({"cloudnativePG": {"storageSize": "1000Gi"}})),
+            shrinks,
+        ),
+        (
+            json!({"percona": {"enabled": true, "storageSize": "20Gi"}}),
+            json!({"percona": {"enabled": true}}),
+            shrinks,
+        ),
+        (
+            of(json!({"percona": {"storageSize": "1Gi"}})),
+            of(json!({"percona": {"storageSize": "2000Mi"}})),
+            None,
+        ),
+        // There is no cluster yet.
+        (
+            json!({"percona": {"enabled": false, "storageSize": "20Gi"}}),
+            json!({"percona": {"enabled": false, "storageSize": "5Gi"}}),
+            None,
         ),
         (
             of(json!({"percona": {}})),

@@ -42,9 +42,27 @@ fn certificate(issuer: &Issuer, name: &str, years: std::ops::Range<i32>) -> (Str
     (certificate.pem(), key.serialize_pem())
 }
 
+/// Certificate and key in PEM, signed by itself for localhost; marked as an authority, as `openssl req -x509` does,
+/// or not.
+fn own(years: std::ops::Range<i32>, authority: bool) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+    params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+    if authority {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
+    let certificate = params.self_signed(&key).unwrap();
+    (certificate.pem(), key.serialize_pem())
+}
+
 async fn server(issuer: &Issuer, name: &str, years: std::ops::Range<i32>, clients: bool) -> Dfs {
+    let clients = clients.then(|| issuer.pem());
+    serve(&certificate(issuer, name, years), clients.as_deref()).await
+}
+
+async fn serve((certificate, key): &(String, String), client_ca: Option<&str>) -> Dfs {
     let folder = folder();
-    let (certificate, key) = certificate(issuer, name, years);
     let write = |file: &str, content: &str| {
         let path = folder.join(file);
         fs::write(&path, content).unwrap();
@@ -52,11 +70,11 @@ async fn server(issuer: &Issuer, name: &str, years: std::ops::Range<i32>, client
     };
     let mut tls = format!(
         "tls: {{ cert_file: {}, key_file: {}",
-        write("tls.crt", &certificate),
-        write("tls.key", &key)
+        write("tls.crt", certificate),
+        write("tls.key", key)
     );
-    if clients {
-        tls.push_str(&format!(", client_ca: {}", write("ca.crt", &issuer.pem())));
+    if let Some(ca) = client_ca {
+        tls.push_str(&format!(", client_ca: {}", write("ca.crt", ca)));
     }
     tls.push_str(" }");
     let options = Options {
@@ -80,8 +98,12 @@ fn client(url: &str, tls: TlsSettings) -> Client {
 }
 
 fn trusting(issuer: &Issuer) -> TlsSettings {
+    trusting_pem(issuer.pem())
+}
+
+fn trusting_pem(pem: String) -> TlsSettings {
     TlsSettings {
-        roots: Roots::Pem(issuer.pem().into_bytes()),
+        roots: Roots::Pem(pem.into_bytes()),
         client_certificate: None,
     }
 }
@@ -121,6 +143,27 @@ async fn a_private_authority_is_trusted_and_no_other() {
         matches!(error, Error::Invalid { status: 400, .. }),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_certificate_that_vouches_for_itself_is_trusted_by_name_while_it_is_in_force() {
+    for authority in [false, true] {
+        let shown = own(2020..2100, authority);
+        let server = serve(&shown, None).await;
+        let trusting_it = trusting_pem(shown.0.clone());
+        let ours = client(&server.url, trusting_it.clone());
+        ours.adapters().list().await.unwrap();
+        let by_address = server.url.replace("localhost", "127.0.0.1");
+        let detail = refused(&client(&by_address, trusting_it)).await;
+        assert!(detail.contains("not valid for name"), "{detail}");
+        let (other, _) = own(2020..2100, authority);
+        let detail = refused(&client(&server.url, trusting_pem(other))).await;
+        assert!(!detail.contains("expired"), "{detail}");
+        let old = own(2020..2021, authority);
+        let server = serve(&old, None).await;
+        let detail = refused(&client(&server.url, trusting_pem(old.0))).await;
+        assert!(detail.contains("expired"), "{detail}");
+    }
 }
 
 #[tokio::test]

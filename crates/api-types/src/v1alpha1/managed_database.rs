@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::{DatabaseName, PerconaBackup, SslMode, bounded};
 use crate::reference::{ObjectName, SecretRef};
 
+/// The volumes of a cluster only grow.
+pub(super) const GROWS: &str = "self.storageSize == oldSelf.storageSize || !isQuantity(oldSelf.storageSize) || !isQuantity(self.storageSize) || !quantity(self.storageSize).isLessThan(quantity(oldSelf.storageSize))";
+pub(super) const SHRINKS: &str =
+    "storageSize cannot shrink: volumes only grow. Set it to the old size or more";
+
 /// An object of a database operator that exists already, in the namespace of the DittoServer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterRef {
@@ -32,6 +37,7 @@ pub enum DatabaseDeletion {
 #[x_kube(validation = Rule::new("!has(self.clusterRef) || (!has(self.backup) && !has(self.resources) && self.deletionPolicy == 'Retain')").message("backup, resources and deletionPolicy Delete belong to a cluster that the operator makes: set them in the PerconaPGCluster that clusterRef names"))]
 #[x_kube(validation = Rule::new("has(self.clusterRef) == has(oldSelf.clusterRef) && (!has(self.clusterRef) || self.clusterRef == oldSelf.clusterRef) && self.databaseName == oldSelf.databaseName && self.user == oldSelf.user").message("clusterRef, databaseName and user cannot be changed: the control plane is in that database, and its tables are that user's. Set them back"))]
 #[x_kube(validation = Rule::new("!(self.user in ['postgres', 'monitor', 'logicalrepl'])").message("user must not be postgres, monitor or logicalrepl: the Percona operator keeps these names for itself"))]
+#[x_kube(validation = Rule::new(GROWS).message(SHRINKS))]
 pub struct PerconaDatabase {
     /// A PerconaPGCluster that exists already; nothing is written to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,6 +106,7 @@ pub struct PerconaDatabase {
 #[x_kube(validation = Rule::new("!has(self.clusterRef) || self.deletionPolicy == 'Retain'").message("deletionPolicy Delete belongs to a cluster that the operator makes, not to one that clusterRef names"))]
 #[x_kube(validation = Rule::new("has(self.clusterRef) == has(oldSelf.clusterRef) && (!has(self.clusterRef) || self.clusterRef == oldSelf.clusterRef) && self.databaseName == oldSelf.databaseName").message("clusterRef and databaseName cannot be changed: the control plane is in that database. Set them back"))]
 #[x_kube(validation = Rule::new("has(self.clusterRef) || !has(oldSelf.imageName) || has(self.imageName)").message("imageName cannot be taken away: the default of the CloudNativePG operator may be another major version of PostgreSQL, and it moves the data at once"))]
+#[x_kube(validation = Rule::new(GROWS).message(SHRINKS))]
 pub struct CloudNativePgDatabase {
     /// A Cluster that exists already; nothing is written to it. Its Secret CLUSTER-app opens the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]

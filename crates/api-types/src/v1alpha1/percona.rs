@@ -3,12 +3,14 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::managed_database::{GROWS, SHRINKS};
 use crate::reference::{ObjectName, SecretRef};
 
 /// Older spelling of database.percona.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!self.enabled || !oldSelf.enabled || self.databaseName == oldSelf.databaseName").message("databaseName cannot be changed: the control plane is in that database. Set it back"))]
+#[x_kube(validation = Rule::new(format!("!self.enabled || !oldSelf.enabled || {GROWS}")).message(SHRINKS))]
 pub struct Percona {
     /// Whether the cluster is wanted.
     #[serde(default)]

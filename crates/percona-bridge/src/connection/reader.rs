@@ -89,15 +89,19 @@ impl<'s, R: Fn(&str, &str) -> Lookup<'s>> Reader<R> {
                 false
             }
             Lookup::Refused(why) => {
-                self.flaw(
-                    Reason::InputUnreadable,
-                    format!(
-                        "Secret {secret} cannot be read: {why}. Let the server-controller's role read it."
-                    ),
-                );
+                self.refused(secret, why);
                 false
             }
         }
+    }
+
+    fn refused(&mut self, secret: &str, why: &str) {
+        self.flaw(
+            Reason::InputUnreadable,
+            format!(
+                "Secret {secret} cannot be read: {why}. Let the server-controller's role read it."
+            ),
+        );
     }
 
     /// The value of the first of `keys` that the Secret has.
@@ -360,25 +364,31 @@ impl<'s, R: Fn(&str, &str) -> Lookup<'s>> Reader<R> {
         Some((parts, wiring, derived))
     }
 
+    pub(super) fn backups(&mut self, managed: &Managed) {
+        let Some(SecretKeyRef { name, key, .. }) = managed.provider().backup_credentials() else {
+            return;
+        };
+        let content = format!(
+            "the key {key}: a pgBackRest configuration with repo1-s3-key and repo1-s3-key-secret below [global] (the credentials of the backups)"
+        );
+        match (self.read)(&name.0, &key.0) {
+            Lookup::Value(value) if holds_credentials(value) => {}
+            Lookup::Value(_) | Lookup::NoKey => self.flaw(
+                Reason::SecretInvalid,
+                format!("Secret {name} needs {content}."),
+            ),
+            Lookup::NoSecret => self.flaw(
+                Reason::SecretMissing,
+                format!("Secret {name} is missing: create it with {content}."),
+            ),
+            Lookup::Refused(why) => self.refused(&name.0, why),
+        }
+    }
+
     pub(super) fn managed(&mut self, managed: &Managed) -> Option<Found> {
         let provider = managed.provider();
         let operator = provider.operator();
         let sslmode = provider.sslmode();
-        if let Some(backups) = provider.backup_credentials()
-            && self.is_there(&backups.name.0, None, &format!("the key {}", backups.key))
-            && !matches!(
-                (self.read)(&backups.name.0, &backups.key.0),
-                Lookup::Value(value) if holds_credentials(value)
-            )
-        {
-            self.flaw(
-                Reason::SecretInvalid,
-                format!(
-                    "Secret {} needs the key {}: a pgBackRest configuration with repo1-s3-key and repo1-s3-key-secret below [global] (the credentials of the backups).",
-                    backups.name, backups.key
-                ),
-            );
-        }
         let ca = if matches!(sslmode, SslMode::VerifyCa | SslMode::VerifyFull) {
             let reference = managed.authority();
             let pem = self.certificate(&reference, Some(operator));

@@ -6,17 +6,24 @@ use super::*;
 
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n";
 
-fn found(database: Value, secrets: &Value) -> Result<Connection, Vec<Flaw>> {
+fn source(database: Value) -> Source {
     let spec = json!({"storage": {"metadataSize": "1Gi"}, "database": database});
-    let source = crate::source("files", &serde_json::from_value(spec).unwrap(), false).unwrap();
-    let read = |secret: &str, key: &str| match secrets.get(secret) {
+    crate::source("files", &serde_json::from_value(spec).unwrap(), false).unwrap()
+}
+
+fn look<'s>(secrets: &'s Value, secret: &str, key: &str) -> Lookup<'s> {
+    match secrets.get(secret) {
         None => Lookup::NoSecret,
         Some(values) => match values.get(key).and_then(Value::as_str) {
             Some(value) => Lookup::Value(value.as_bytes()),
             None => Lookup::NoKey,
         },
-    };
-    connection("files", &source, read).map(Option::unwrap)
+    }
+}
+
+fn found(database: Value, secrets: &Value) -> Result<Connection, Vec<Flaw>> {
+    let read = |secret: &str, key: &str| look(secrets, secret, key);
+    connection("files", &source(database), read).map(Option::unwrap)
 }
 
 fn flaws(database: Value, secrets: Value) -> Vec<Reason> {
@@ -206,18 +213,31 @@ fn a_managed_database_gives_its_name_by_the_spec_and_its_ca_as_a_file() {
 }
 
 #[test]
-fn credentials_of_backups_are_looked_at() {
-    let mut secrets = json!({
-        "files-postgres-pguser-dittofs": {"host": "h", "user": "dittofs", "password": "p"},
-        "files-postgres-cluster-cert": {"ca.crt": PEM},
-        "s3": {"s3.conf": "[global]\nrepo1-s3-key=a\n"},
-    });
+fn credentials_of_backups_are_looked_at_and_are_no_part_of_the_connection() {
     let backup = json!({"enabled": true, "bucket": "b", "endpoint": "e", "credentialsSecretRef": {"name": "s3"}});
     let percona = json!({"percona": {"backup": backup}});
-    assert_eq!(
-        flaws(percona.clone(), secrets.clone()),
-        [Reason::SecretInvalid]
+    let said = |secret: Value| {
+        let mut secrets = json!({
+            "files-postgres-pguser-dittofs": {"host": "h", "user": "dittofs", "password": "p"},
+            "files-postgres-cluster-cert": {"ca.crt": PEM},
+        });
+        if secret.is_object() {
+            secrets["s3"] = secret;
+        }
+        assert!(found(percona.clone(), &secrets).is_ok());
+        backups(&source(percona.clone()), |name, key| {
+            look(&secrets, name, key)
+        })
+    };
+    let missing = said(Value::Null).unwrap();
+    assert_eq!(missing.reason, Reason::SecretMissing);
+    assert!(
+        missing.message.contains("s3.conf") && missing.message.contains("backups"),
+        "{missing:?}"
     );
-    secrets["s3"]["s3.conf"] = "[global]\nrepo1-s3-key=a\nrepo1-s3-key-secret=b\n".into();
-    assert!(found(percona, &secrets).is_ok());
+    for incomplete in [json!({}), json!({"s3.conf": "[global]\nrepo1-s3-key=a\n"})] {
+        assert_eq!(said(incomplete).unwrap().reason, Reason::SecretInvalid);
+    }
+    let whole = "[global]\nrepo1-s3-key=a\nrepo1-s3-key-secret=b\n";
+    assert_eq!(said(json!({ "s3.conf": whole })), None);
 }

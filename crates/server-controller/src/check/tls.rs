@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use percona_bridge::Parts;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
@@ -45,12 +46,14 @@ impl Connector {
             SslMode::Require => parts.ca.is_some(),
             SslMode::Disable | SslMode::Prefer => false,
         };
+        let mut named = Vec::new();
         let inner = match checks_chain {
             false => None,
-            true => Some(verifier(parts.ca.as_deref(), &provider)?),
+            true => Some(verifier(parts.ca.as_deref(), &mut named, &provider)?),
         };
         let verifier = Verifier {
             inner,
+            named,
             any_name: parts.sslmode != SslMode::VerifyFull,
             provider: Arc::clone(&provider),
         };
@@ -67,9 +70,11 @@ impl Connector {
     }
 }
 
-/// Looks at certificates with the CA that is named, else with those of the system, as the server does.
+/// Looks at certificates with the CA that is named, else with those of the system, as the server does. Adds the
+/// certificates of the CA to `named`.
 fn verifier(
     pem: Option<&[u8]>,
+    named: &mut Vec<CertificateDer<'static>>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, String> {
     let mut roots = RootCertStore::empty();
@@ -83,8 +88,9 @@ fn verifier(
                     continue;
                 }
                 roots
-                    .add(certificate)
+                    .add(certificate.clone())
                     .map_err(|_| "the CA is no certificate".to_owned())?;
+                named.push(certificate);
             }
             if let (true, Some(flaw)) = (roots.is_empty(), flaw) {
                 return Err(explain(&flaw));
@@ -131,6 +137,8 @@ fn out_of_time(authority: &CertificateDer<'_>, provider: &Arc<CryptoProvider>) -
 struct Verifier {
     /// `None` looks at nothing.
     inner: Option<Arc<WebPkiServerVerifier>>,
+    /// The certificates of the CA that is named.
+    named: Vec<CertificateDer<'static>>,
     any_name: bool,
     provider: Arc<CryptoProvider>,
 }
@@ -147,7 +155,21 @@ impl ServerCertVerifier for Verifier {
         let Some(inner) = &self.inner else {
             return Ok(ServerCertVerified::assertion());
         };
-        match inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        let looked_at =
+            inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let looked_at = match looked_at {
+            // One that vouches for itself may be marked as an authority, as `openssl req -x509` does. The file
+            // server trusts it by name, rustls trusts only what it issues. Its time is in order: that comes first.
+            Err(Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.named.contains(end_entity) =>
+            {
+                ParsedCertificate::try_from(end_entity)
+                    .and_then(|certificate| verify_server_name(&certificate, server_name))
+                    .map(|()| ServerCertVerified::assertion())
+            }
+            other => other,
+        };
+        match looked_at {
             // Names are looked at last: everything else holds.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -255,3 +277,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,11 +58,13 @@ impl DatabaseFacts {
             DatabaseProvider::CloudNativePg => {
                 self.live.cloudnative_pg.as_deref().map(|live| Seen {
                     meta: &live.metadata,
+                    spec: &live.spec,
                     status: &live.status,
                 })
             }
             _ => self.live.percona.as_deref().map(|live| Seen {
                 meta: &live.metadata,
+                spec: &live.spec,
                 status: &live.status,
             }),
         }

@@ -23,24 +23,16 @@ pub(super) fn wishes(observed: &Observed, validated: &Validated<'_>) -> Database
     let live = facts.cluster(managed);
     let leaving = live.is_some_and(|live| live.meta.deletion_timestamp.is_some());
     let foreign = live.is_some() && !database::is_ours(observed, instance, managed);
-    let aged = database::other_version(observed, managed).is_some()
+    let aged = live.is_some_and(|live| managed.other_version(live).is_some())
         || managed.provider().mismatch().is_some();
     let lost = database::is_lost(observed, instance, managed);
     if !facts.serves(managed) || leaving || foreign || aged || lost {
         return wishes;
     }
-    if let Some(cluster) = resources::percona_cluster(instance, managed) {
+    if let Some(cluster) = resources::percona_cluster(instance, managed, live) {
         wishes.percona = Wish::Apply(Box::new(cluster));
     }
-    if let Some(mut cluster) = resources::cnpg_cluster(instance, managed) {
-        // One that was made from a backup has another beginning, and a Cluster has only one.
-        let live = facts.live.cloudnative_pg.as_deref();
-        let beginning = live.and_then(|live| live.spec["bootstrap"].as_object());
-        if beginning.is_some_and(|beginning| !beginning.contains_key("initdb"))
-            && let Some(spec) = cluster.spec.as_object_mut()
-        {
-            spec.remove("bootstrap");
-        }
+    if let Some(cluster) = resources::cnpg_cluster(instance, managed, live) {
         wishes.cloudnative_pg = Wish::Apply(Box::new(cluster));
     }
     wishes

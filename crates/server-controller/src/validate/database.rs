@@ -71,6 +71,14 @@ pub(super) fn view(
             problems.extend(flaws.map(|flaw| problem(flaw.reason, flaw.message)));
         }
     }
+    if let Some(flaw) = percona_bridge::backups(source, read) {
+        let said = problem(flaw.reason, flaw.message);
+        if used(observed, instance).is_some() {
+            view.notes.push(said);
+        } else {
+            problems.push(said);
+        }
+    }
     if let Some(connection) = &view.connection {
         problems.extend(another_name(observed, instance, source, connection));
         let own = &connection.parts.database;
@@ -304,7 +312,7 @@ fn state(
             ),
         ));
     }
-    if let Some((live, wanted)) = other_version(observed, managed) {
+    if let Some((live, wanted)) = managed.other_version(seen) {
         let remedy = match provider.provider() {
             DatabaseProvider::CloudNativePg => format!(
                 "its operator would move the data at once, with the database stopped, so nothing is written to it. Set spec.database.cloudnativePG.imageName to an image of PostgreSQL {live}; to move the data, change imageName of the Cluster yourself first."
@@ -368,33 +376,6 @@ fn component(provider: DatabaseProvider) -> &'static str {
             "percona"
         }
     }
-}
-
-/// The major version of PostgreSQL of a live cluster that is ours to write, and the one that the spec asks for,
-/// where they differ. Volumes hold data of one major version.
-pub(crate) fn other_version(observed: &Observed, managed: &Managed) -> Option<(i64, i64)> {
-    const VERSION: &str = "postgresVersion";
-    if managed.provider().provider() == DatabaseProvider::CloudNativePg {
-        const IMAGE: &str = "imageName";
-        let live = observed.database.live.cloudnative_pg.as_deref();
-        let live = live.filter(|_| managed.is_ours())?;
-        let now = live.status["pgDataImageInfo"]["majorVersion"].as_i64();
-        let now = now.or_else(|| major_of(live.spec[IMAGE].as_str()?))?;
-        let wanted = managed.provider().spec("", &managed.cluster, &[]);
-        let wanted = major_of(wanted[IMAGE].as_str()?)?;
-        return (now != wanted).then_some((now, wanted));
-    }
-    let live = observed.database.live.percona.as_deref();
-    let live = live.filter(|_| managed.is_ours())?.spec[VERSION].as_i64()?;
-    let wanted = managed.provider().spec("", &managed.cluster, &[])[VERSION].as_i64()?;
-    (live != wanted).then_some((live, wanted))
-}
-
-/// The major version of PostgreSQL in the tag of an image, where it begins with one.
-fn major_of(image: &str) -> Option<i64> {
-    let image = image.split('@').next()?;
-    let (_, tag) = image.rsplit_once(':')?;
-    percona_bridge::major_of_tag(tag).map(i64::from)
 }
 
 /// Whether a cluster with the server's data is gone for good: what is made anew under its name would be empty.

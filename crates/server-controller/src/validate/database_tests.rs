@@ -488,3 +488,49 @@ fn the_control_planes_database_is_none_for_metadata() {
     assert_eq!(said(&world), "False DatabaseInUse");
     assert!(!starts(&world));
 }
+
+#[test]
+fn missing_credentials_of_backups_are_told_and_hold_up_only_a_first_start() {
+    let backup = json!({"enabled": true, "bucket": "b", "endpoint": "e", "credentialsSecretRef": {"name": "s3"}});
+    let settings = json!({"percona": {"backup": backup}});
+    let told = |world: &Observed| {
+        let conditions = reported(world).conditions;
+        let found = conditions
+            .into_iter()
+            .find(|found| found.type_ == "DatabaseReady");
+        found.unwrap().message
+    };
+    // A cluster may well wait for them itself, so they are named while it is not ready.
+    let waiting = with_cluster(
+        percona(settings.clone()),
+        "uid-a",
+        json!({"state": "initializing"}),
+    );
+    assert_eq!(said(&waiting), "False DatabasePending");
+    assert!(
+        told(&waiting).contains("Secret s3 is missing"),
+        "{}",
+        told(&waiting)
+    );
+    let ready = with_cluster(
+        percona(settings.clone()),
+        "uid-a",
+        json!({"state": "ready"}),
+    );
+    let ready = answered(with_secrets(ready, "p"), Ok(()));
+    assert_eq!(said(&ready), "False SecretMissing");
+    assert!(!starts(&ready));
+    let whole = "[global]\nrepo1-s3-key=a\nrepo1-s3-key-secret=b\n";
+    let mut world = running(json!({}));
+    let mut server = DittoServer::clone(&world.server);
+    let database = server.spec.database.as_mut().unwrap();
+    *database = serde_json::from_value(settings).unwrap();
+    world.server = Arc::new(server);
+    assert_eq!(said(&world), "False SecretMissing");
+    assert!(
+        starts(&world),
+        "the server goes on, and so does what changes it"
+    );
+    secret(&mut world, "s3", &[("s3.conf", whole)]);
+    assert_eq!(said(&world), "True DatabaseAnswers");
+}
