@@ -409,7 +409,7 @@ mod tests {
             let open = asked.load(Ordering::Relaxed);
             open.then_some(()).ok_or_else(|| "closed".to_owned())
         });
-        let limit = Duration::from_secs(5);
+        let limit = Duration::from_secs(60);
         let transport = HttpTransport::gated(Arc::new(dial), None, limit, Some(gate)).unwrap();
         (transport, open, heard)
     }
@@ -418,7 +418,7 @@ mod tests {
         let request = Request::builder().method(method).uri("http://server/x");
         let request = request.body(Bytes::from_static(b"body")).unwrap();
         let limits = Limits {
-            total: Duration::from_secs(5),
+            total: Duration::from_secs(60),
             body: 100,
         };
         transport.send(request, limits).await.map(|_| ())

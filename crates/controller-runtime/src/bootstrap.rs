@@ -325,7 +325,7 @@ mod tests {
         let fence = Fence::default();
         let election = election(&context, &fence);
         let result = timeout(
-            Duration::from_secs(10),
+            Duration::from_secs(60),
             lead(context, Some(election), until_stopped),
         )
         .await

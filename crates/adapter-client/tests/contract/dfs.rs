@@ -8,20 +8,29 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
-        OnceLock,
+        Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use adapter_client::{Account, AdapterChange, AdapterType, Client};
+use adapter_client::{Account, AdapterChange, AdapterType, Client, Timeouts};
 use tokio::sync::OnceCell;
 
 /// The administrator's password at the first start.
 pub(crate) const PASSWORD: &str = "admin-password-1";
 
 /// Far beyond what a start takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// No test here is about the speed of a good answer: only a defect reaches these.
+pub(crate) const PATIENT: Timeouts = Timeouts {
+    connect: Duration::from_secs(60),
+    quick: Duration::from_secs(120),
+    slow: Duration::from_secs(180),
+    restore: Duration::from_secs(31 * 60),
+    drain: Duration::from_secs(31 * 60),
+};
 
 /// Runs the server until its standard input closes, however this process ends.
 const KEEPER: &str = r#"
@@ -71,18 +80,23 @@ fn program() -> &'static Path {
     })
 }
 
-/// A TCP port of the loopback that nobody listens on, given out once.
-pub(crate) fn free_port() -> u16 {
-    static GIVEN: OnceLock<std::sync::Mutex<Vec<u16>>> = OnceLock::new();
-    let mut given = GIVEN.get_or_init(Default::default).lock().unwrap();
+/// A listener of the loopback, on a port that was not given out before.
+pub(crate) fn listener() -> TcpListener {
+    static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    let mut given = GIVEN.lock().unwrap();
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         if !given.contains(&port) {
             given.push(port);
-            return port;
+            return listener;
         }
     }
+}
+
+/// A TCP port of the loopback that nobody listens on, given out once.
+pub(crate) fn free_port() -> u16 {
+    listener().local_addr().unwrap().port()
 }
 
 /// A new folder for one server.
@@ -188,7 +202,10 @@ impl Dfs {
 
     /// A client without an account.
     pub(crate) fn client(&self) -> Client {
-        Client::builder(&self.url).build().unwrap()
+        Client::builder(&self.url)
+            .timeouts(PATIENT)
+            .build()
+            .unwrap()
     }
 
     /// A client that acts as the administrator.

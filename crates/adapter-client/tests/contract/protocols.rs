@@ -412,7 +412,7 @@ pub(crate) async fn clients(rig: &Rig) {
         .unwrap();
     let mut byte = [0];
     let read = tokio::io::AsyncReadExt::read(&mut connection, &mut byte);
-    let read = tokio::time::timeout(Duration::from_secs(60), read)
+    let read = tokio::time::timeout(Duration::from_secs(180), read)
         .await
         .unwrap();
     assert!(
@@ -425,7 +425,8 @@ pub(crate) async fn clients(rig: &Rig) {
     let client = stores::until("the SMB client is listed", async || {
         let all = admin.list().await.unwrap();
         all.into_iter()
-            .find(|client| client.protocol == AdapterType::Smb)
+            // A connection that says nothing has none.
+            .find(|client| client.protocol == AdapterType::Smb && client.smb.is_some())
     })
     .await;
     assert_eq!(

@@ -11,6 +11,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+use crate::dfs;
+
 /// What happens to the answer of a request whose path contains a given text.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
@@ -53,7 +55,9 @@ impl Drop for Proxy {
 impl Proxy {
     /// A proxy for the server at `address`.
     pub(crate) async fn before(address: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = dfs::listener();
+        listener.set_nonblocking(true).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let rules: Arc<Mutex<Vec<Rule>>> = Arc::default();
         let connections: Arc<Mutex<usize>> = Arc::default();

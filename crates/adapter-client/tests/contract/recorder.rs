@@ -10,6 +10,8 @@ use async_trait::async_trait;
 use http::{Request, Response};
 use hyper::body::Bytes;
 
+use crate::dfs::PATIENT;
+
 /// One exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -53,7 +55,7 @@ impl Recorder {
 
 /// The crate's own transport, without TLS.
 pub(crate) fn plain_transport() -> HttpTransport {
-    HttpTransport::new(Arc::new(TcpDial), None, Duration::from_secs(5)).unwrap()
+    HttpTransport::new(Arc::new(TcpDial), None, PATIENT.connect).unwrap()
 }
 
 #[async_trait]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::{
-    dfs::{Dfs, Options, PASSWORD, admin_account, folder},
+    dfs::{Dfs, Options, PASSWORD, PATIENT, admin_account, folder},
     recorder::Recorder,
     table,
 };
@@ -143,7 +143,7 @@ impl Rig {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let limits = Limits {
-            total: Duration::from_secs(60),
+            total: Duration::from_secs(180),
             body: 1 << 20,
         };
         let request = request.body(Bytes::from(body)).unwrap();
@@ -203,6 +203,7 @@ impl Rig {
 fn recorded(url: &str, seen: &Arc<Recorder>) -> Client {
     Client::builder(url)
         .transport(seen.clone())
+        .timeouts(PATIENT)
         .build()
         .unwrap()
 }

@@ -9,7 +9,7 @@ use adapter_client::{
 use secrecy::SecretString;
 
 use crate::{
-    dfs::{self, Dfs, PASSWORD, admin_account, shared},
+    dfs::{self, Dfs, PASSWORD, PATIENT, admin_account, shared},
     proxy::{Fault, Proxy, answer},
     recorder::{Recorder, TestClock},
 };
@@ -34,6 +34,8 @@ fn rig(url: &str, account: Account) -> Rig {
         .transport(seen.clone())
         .clock(clock.clone())
         .jitter(Arc::new(|| 0.5))
+        // Requests are counted here: one that is given up and repeated would be one more.
+        .timeouts(PATIENT)
         .build()
         .unwrap()
         .with_account(account);

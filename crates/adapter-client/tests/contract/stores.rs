@@ -116,12 +116,15 @@ pub(crate) async fn share_on(
 
 /// Waits for something that the server does in its own time.
 pub(crate) async fn until<T>(what: &str, find: impl AsyncFn() -> Option<T>) -> T {
-    let end = tokio::time::Instant::now() + Duration::from_secs(60);
+    let end = tokio::time::Instant::now() + Duration::from_secs(180);
     loop {
         if let Some(found) = find().await {
             return found;
         }
-        assert!(tokio::time::Instant::now() < end, "{what}: not within 60 s");
+        assert!(
+            tokio::time::Instant::now() < end,
+            "{what}: not within 180 s"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -132,9 +135,9 @@ async fn run(program: &str, arguments: &[&str]) {
         .args(arguments)
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
+    let output = tokio::time::timeout(Duration::from_secs(180), command.output()).await;
     let output = output
-        .unwrap_or_else(|_| panic!("{program}: not done after 60 s"))
+        .unwrap_or_else(|_| panic!("{program}: not done after 180 s"))
         .unwrap_or_else(|error| panic!("{program}, which hack/test installs: {error}"));
     let said = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);

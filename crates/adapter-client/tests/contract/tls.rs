@@ -17,7 +17,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-use crate::dfs::{Dfs, Options, admin_account, folder, shared};
+use crate::dfs::{Dfs, Options, PATIENT, admin_account, folder, shared};
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
@@ -88,6 +88,7 @@ async fn serve((certificate, key): &(String, String), client_ca: Option<&str>) -
 fn client(url: &str, tls: TlsSettings) -> Client {
     Client::builder(url)
         .tls(tls)
+        .timeouts(PATIENT)
         .retry(RetryPolicy {
             attempts: 1,
             ..RetryPolicy::default()
@@ -281,6 +282,7 @@ async fn another_way_to_the_server_keeps_the_names_of_the_url() {
     let client = Client::builder("https://dfs-api.storage.svc:8080")
         .tls(trusting(&ours))
         .dial(tunnel.clone())
+        .timeouts(PATIENT)
         .build()
         .unwrap()
         .with_account(admin_account());

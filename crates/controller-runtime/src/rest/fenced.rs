@@ -107,7 +107,7 @@ mod tests {
             let transport = fenced(Arc::new(dial), None, lease, fence).unwrap();
             let request = Request::put("http://server/x").body(Bytes::new()).unwrap();
             let limits = Limits {
-                total: lease,
+                total: Duration::from_secs(60),
                 body: 1,
             };
             match transport.send(request, limits).await {
