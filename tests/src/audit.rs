@@ -178,8 +178,12 @@ impl Audit {
     pub fn each_line(&self, mark: Mark, mut take: impl FnMut(&str)) -> Result<()> {
         let mut file = File::open(&self.0)?;
         file.seek(SeekFrom::Start(mark.0))?;
-        for line in BufReader::new(file).lines() {
-            take(&line?);
+        let mut file = BufReader::new(file);
+        let mut line = Vec::new();
+        // A last line may end in the middle of a character.
+        while file.read_until(b'\n', &mut line)? > 0 {
+            take(&String::from_utf8_lossy(&line));
+            line.clear();
         }
         Ok(())
     }

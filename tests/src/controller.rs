@@ -16,9 +16,13 @@ use crate::traffic::Traffic;
 use crate::wait::LIMIT;
 use crate::{World, until};
 
-/// Without a request for this long, with no visit failing, a controller has nothing to do: what
-/// would wake it reaches it within milliseconds.
-const QUIET: Duration = Duration::from_millis(800);
+/// Time between two looks for a controller at rest.
+const PACE: Duration = Duration::from_millis(50);
+
+/// So many looks in a row without a request and without a visit that ended, and none of them with a request under
+/// way: then a controller has nothing to do, for what would wake it reaches it within milliseconds. Looks are counted
+/// and not time, of which a machine that stalls lets much pass while nobody does anything.
+const QUIET: u32 = 16;
 
 /// The least that the share-controller takes as the time between two comparisons.
 const SHORTEST_LOOK: Duration = Duration::from_secs(10);
@@ -231,10 +235,11 @@ impl Controller {
         let end = Instant::now() + LIMIT;
         let state = || (self.traffic.mark(), self.visits());
         let mut last = state();
-        let mut since = Instant::now();
-        while since.elapsed() < QUIET {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            if state() != last {
+        let mut looks = 0;
+        while looks < QUIET {
+            tokio::time::sleep(PACE).await;
+            looks += 1;
+            if state() != last || self.traffic.under_way() > 0 {
                 if Instant::now() > end {
                     let recent = self.traffic.since(last.0.saturating_sub(10));
                     let recent: Vec<String> = recent
@@ -247,7 +252,30 @@ impl Controller {
                     );
                 }
                 last = state();
-                since = Instant::now();
+                looks = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Controller::quiet`], of a controller that looks at servers all the time: until it writes nothing more.
+    ///
+    /// # Errors
+    /// When it goes on writing.
+    pub async fn writes_no_more(&self) -> Result<()> {
+        let end = Instant::now() + LIMIT;
+        let mut last = self.traffic.writes();
+        let mut looks = 0;
+        while looks < QUIET {
+            tokio::time::sleep(PACE).await;
+            looks += 1;
+            let now = self.traffic.writes();
+            if now != last || self.traffic.under_way() > 0 {
+                if Instant::now() > end {
+                    bail!("the controller goes on writing: {now} writes");
+                }
+                last = now;
+                looks = 0;
             }
         }
         Ok(())

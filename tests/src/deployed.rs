@@ -59,7 +59,7 @@ pub async fn install() -> Result<()> {
                 "wait",
                 "--for=condition=Established",
                 &name,
-                "--timeout=60s",
+                "--timeout=180s",
             ],
             "",
         )
@@ -83,7 +83,7 @@ pub async fn scaled(controller: &str, replicas: usize) -> Result<()> {
         &deployment,
         "-n",
         OPERATOR,
-        "--timeout=120s",
+        "--timeout=300s",
     ];
     kubectl(&status, "").await?;
     let cluster = Cluster::connect().await?;

@@ -34,6 +34,7 @@ pub mod nfs_tls;
 pub mod pages;
 pub mod paths;
 pub mod pods;
+pub mod ports;
 pub mod predecessor;
 pub mod process;
 pub mod random;

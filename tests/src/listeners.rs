@@ -1,7 +1,7 @@
 //! HTTP listeners that stand for the APIs of many servers at once: too many for real ones. They only
 //! answer, hang or refuse; what a real server says is tried with a real one.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
@@ -11,6 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+
+use crate::ports::{self, Closed};
 
 /// How a listener behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,14 @@ pub struct Listener {
     /// Where it is.
     pub address: SocketAddr,
     polls: Arc<Mutex<Vec<Instant>>>,
-    task: Option<JoinHandle<()>>,
+    life: Life,
+}
+
+/// What keeps the address as it is.
+#[derive(Debug)]
+enum Life {
+    Listens(JoinHandle<()>),
+    Refuses { _port: Closed },
 }
 
 impl Listener {
@@ -38,21 +47,29 @@ impl Listener {
     /// # Errors
     /// When no port is free.
     pub async fn start(manner: Manner) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
         let polls = Arc::new(Mutex::new(Vec::new()));
-        let task = (manner != Manner::Refuses).then(|| {
-            let polls = Arc::clone(&polls);
-            tokio::spawn(async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(serve(stream, manner, Arc::clone(&polls)));
-                }
-            })
+        if manner == Manner::Refuses {
+            let port = Closed::at(Ipv4Addr::LOCALHOST.into())?;
+            return Ok(Listener {
+                address: port.address()?,
+                polls,
+                life: Life::Refuses { _port: port },
+            });
+        }
+        let listener = ports::listen(Ipv4Addr::LOCALHOST.into())?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
+        let heard = Arc::clone(&polls);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, manner, Arc::clone(&heard)));
+            }
         });
         Ok(Listener {
             address,
             polls,
-            task,
+            life: Life::Listens(task),
         })
     }
 
@@ -66,7 +83,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
+        if let Life::Listens(task) = &self.life {
             task.abort();
         }
     }

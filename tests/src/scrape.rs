@@ -1,12 +1,12 @@
 //! `/metrics` of a controller that runs as a process of this machine.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use reqwest::Client;
 
-use crate::until;
+use crate::{ports, until};
 
 /// Where a controller shows its metrics.
 #[derive(Clone, Debug)]
@@ -21,7 +21,8 @@ impl Scrape {
     /// # Errors
     /// When there is none.
     pub fn new() -> Result<Self> {
-        let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+        let host = Ipv4Addr::LOCALHOST.into();
+        let address = SocketAddr::new(host, ports::free(host)?);
         let client = Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(20))

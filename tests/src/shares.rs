@@ -21,7 +21,7 @@ pub const SHARE: &str = "films";
 
 /// Time in which a share that somebody changed in the server is as declared again: many times the interval
 /// between two looks, on a busy machine.
-pub const TWO_LOOKS: Duration = Duration::from_secs(120);
+pub const TWO_LOOKS: Duration = Duration::from_secs(240);
 
 /// A server that serves, and what runs for it. Dropped, the controllers end.
 #[derive(Debug)]
@@ -194,13 +194,21 @@ async fn told(
     .await
 }
 
-/// Waits until a share is ready as it is declared now.
+/// Waits until a share is ready as it is declared now, and its status tells where it is reached: it may be Ready before
+/// the adapter-controller has told of the addresses of its server.
 ///
 /// # Errors
 /// When it does not become ready.
 pub async fn ready(world: &World, name: &str) -> Result<DittoFSShare> {
     holds(world, name, "Ready").await?;
-    get(world, name).await
+    until(&format!("{name} can be mounted"), async || {
+        let share = get(world, name).await?;
+        Ok(match (nfs(&share), smb(&share)) {
+            (Ok(_), Ok(_)) => Ok(share),
+            (Err(error), _) | (_, Err(error)) => Err(format!("{error:#}")),
+        })
+    })
+    .await
 }
 
 /// Waits until a share with rules about addresses is ready.

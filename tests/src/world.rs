@@ -9,7 +9,8 @@ use api_types::v1alpha1::DittoServerStatus;
 use api_types::{DittoFSShare, DittoServer};
 use futures::FutureExt;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -319,14 +320,41 @@ impl World {
     /// When it does not come so far.
     pub async fn settled(&self, controller: &Controller) -> Result<()> {
         self.observed(SERVER).await?;
-        until("the StatefulSet exists", async || {
-            Ok(match self.find(Child::StatefulSet).await? {
-                Some(_) => Ok(()),
-                None => Err(conditions(self.server().await?.status.as_ref())),
-            })
-        })
-        .await?;
+        self.set_up(SERVER).await?;
         controller.quiet().await
+    }
+
+    /// Waits until the StatefulSet of the server `name` exists, and the controller of Kubernetes has seen it and made
+    /// its claims: what that does is news for ours, whenever it comes.
+    ///
+    /// # Errors
+    /// When it does not come so far.
+    pub async fn set_up(&self, name: &str) -> Result<()> {
+        let sets = self.api::<StatefulSet>();
+        let claims = self.api::<PersistentVolumeClaim>();
+        until(&format!("{name} is set up"), async || {
+            let Some(set) = sets.get_opt(&Child::StatefulSet.name(name)).await? else {
+                let server = self.api::<DittoServer>().get(name).await?;
+                return Ok(Err(conditions(server.status.as_ref())));
+            };
+            let seen = set.status.and_then(|status| status.observed_generation);
+            if seen != set.metadata.generation {
+                return Ok(Err(format!("generation {seen:?} was seen")));
+            }
+            let spec = set.spec.unwrap_or_default();
+            if spec.replicas == Some(0) {
+                return Ok(Ok(()));
+            }
+            for template in spec.volume_claim_templates.unwrap_or_default() {
+                let volume = template.metadata.name.unwrap_or_default();
+                let claim = format!("{volume}-{name}-0");
+                if claims.get_opt(&claim).await?.is_none() {
+                    return Ok(Err(format!("no claim {claim}")));
+                }
+            }
+            Ok(Ok(()))
+        })
+        .await
     }
 
     /// Waits until the status of the server `name` speaks of its present generation.

@@ -4,7 +4,7 @@
 pub mod postgres;
 pub mod s3;
 
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -23,11 +23,6 @@ pub fn address(world: &World) -> Result<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     socket.connect(api)?;
     Ok(socket.local_addr()?.ip())
-}
-
-/// A TCP port that is free at `address`.
-fn free_port(address: IpAddr) -> Result<u16> {
-    Ok(TcpListener::bind((address, 0))?.local_addr()?.port())
 }
 
 /// A folder that goes when it is dropped.

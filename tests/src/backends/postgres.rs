@@ -11,9 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use super::{Folder, address, free_port};
+use super::{Folder, address};
 use crate::certificates::{Authority, Certificate};
-use crate::{World, until};
+use crate::{World, ports, until};
 
 /// PostgreSQL refuses to run as root; this user exists everywhere.
 const NOBODY: u32 = 65534;
@@ -57,7 +57,7 @@ impl Postgres {
     pub async fn start(world: &World) -> Result<Self> {
         let programs = programs()?;
         let host = address(world)?;
-        let address = SocketAddr::new(host, free_port(host)?);
+        let address = SocketAddr::new(host, ports::free(host)?);
         let folder = Folder::new("postgres")?;
         chown(folder.path(), Some(NOBODY), Some(NOBODY))?;
         let data = folder.path().join("data");
@@ -238,7 +238,7 @@ impl Postgres {
             .env("PGPASSWORD", PASSWORD)
             .env("PGSSLMODE", mode)
             .env("PGSSLROOTCERT", authority)
-            .env("PGCONNECT_TIMEOUT", "5")
+            .env("PGCONNECT_TIMEOUT", "30")
             .args(["-h", &self.address.ip().to_string()])
             .args(["-p", &self.address.port().to_string()])
             .args(["-U", "postgres", "-d", database, "-tAc", statement])

@@ -7,9 +7,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use super::{Folder, address, free_port};
+use super::{Folder, address};
 use crate::kubectl::program;
-use crate::{World, until};
+use crate::{World, ports, until};
 
 /// The bucket that there is.
 pub const BUCKET: &str = "films";
@@ -35,7 +35,7 @@ impl S3 {
         // A folder of the server's folder is a bucket.
         std::fs::create_dir(folder.path().join(BUCKET))?;
         Ok(S3 {
-            address: SocketAddr::new(host, free_port(host)?),
+            address: SocketAddr::new(host, ports::free(host)?),
             folder,
             process: None,
         })

@@ -4,8 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Result;
 
-use crate::World;
 use crate::backends::address;
+use crate::{World, ports};
 
 /// An address on the way of pods where connections are made and nothing is ever answered.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ impl Silent {
     /// When no port is free.
     pub fn open(world: &World) -> Result<Self> {
         // The kernel makes the connections; nobody takes them over.
-        Ok(Silent(TcpListener::bind((address(world)?, 0))?))
+        Ok(Silent(ports::listen(address(world)?)?))
     }
 
     /// Where it is.

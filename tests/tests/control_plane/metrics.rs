@@ -20,6 +20,9 @@ async fn start(world: &World, name: &str) -> Result<(Process, Scrape)> {
         "--leader-elect",
         "--lease-namespace",
         namespace,
+        // Who leads is not what is tried here: it stays so on a machine that stalls.
+        "--lease-duration",
+        "60s",
         "--http-address",
         &scrape.address(),
     ];

@@ -21,7 +21,7 @@ const LEASE: Duration = Duration::from_secs(15);
 const SLACK: Duration = Duration::from_secs(30);
 
 /// For what the kubelet does.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A contender looks every second.
 const HAND_OVER: Duration = Duration::from_secs(10);

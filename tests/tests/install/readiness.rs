@@ -21,7 +21,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 /// A refused watch is tried again with growing pauses; most of this is for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// So many refused lists of one resource show that the controller goes on trying.
 const REFUSALS: usize = 3;
@@ -96,7 +96,16 @@ async fn becomes_ready(world: &World, controller: &str, shipped: &[Value]) -> Re
     refused(world, beginning, &user, withheld).await?;
     let pod = pod(world).await?;
     ensure!(!is_ready(&pod), "it is ready without {withheld}");
-    ensure!(endpoints(world).await? == [false], "it is an endpoint");
+    within(PATIENCE, "the Service knows the pod", async || {
+        let endpoints = endpoints(world).await?;
+        ensure!(!endpoints.contains(&true), "it is an endpoint");
+        Ok(if endpoints == [false] {
+            Ok(())
+        } else {
+            Err(format!("{endpoints:?}"))
+        })
+    })
+    .await?;
 
     let rules = json!({ "rules": whole.rules });
     let roles: Api<Role> = world.api();

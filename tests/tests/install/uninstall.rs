@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 /// Kubernetes deletes pods first, and looks again with growing pauses.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 #[test]
 fn without_the_controllers_it_frees_what_hangs_and_leaves_the_data() -> Outcome {

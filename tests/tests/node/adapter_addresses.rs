@@ -35,7 +35,7 @@ fn adapter_addresses_that_are_late_are_reported_with_the_providers_words() -> Ou
                 "involvedObject": {"kind": "Service", "namespace": world.namespace, "name": name, "uid": service.uid()},
             }))
             .await?;
-        let limit = Duration::from_secs(90);
+        let limit = Duration::from_secs(240);
         let message = within(limit, "the deadline is reported", async || {
             let status = world.server().await?.status.unwrap_or_default();
             let mut conditions = status.conditions.into_iter();

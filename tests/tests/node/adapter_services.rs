@@ -18,7 +18,7 @@ use kube::api::{DeleteParams, Patch};
 use serde_json::json;
 
 /// Three polls of 10 s, on a busy machine.
-const THREE_POLLS: Duration = Duration::from_secs(90);
+const THREE_POLLS: Duration = Duration::from_secs(240);
 
 async fn template(world: &World) -> Result<serde_json::Value> {
     let set = world.child(Child::StatefulSet).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cluster_tests::monitoring::{Definition, monitored};
-use cluster_tests::rest::password;
+use cluster_tests::rest::{Rest, password};
 use cluster_tests::{Child, Controller, Outcome, Pods, World, kubectl, random, until};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::ResourceExt;
@@ -103,7 +103,7 @@ impl Scrape {
     async fn get(&self, token: Option<&str>) -> Result<(StatusCode, String)> {
         let client = Client::builder()
             .no_proxy()
-            .timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(60))
             .tls_certs_only([self.ca.clone()])
             .resolve(&self.server_name, self.address)
             .build()?;
@@ -125,6 +125,8 @@ async fn share_with_remote_store(world: &World) -> Result<()> {
     let address = service.spec.and_then(|spec| spec.cluster_ip);
     let api = format!("http://{}:8080/api/v1", address.context("no address")?);
     let client = Client::builder().no_proxy().build()?;
+    // The node learns of a new pod a moment after the API server.
+    Rest::of(world).await?.ready().await?;
     let log_in = json!({"username": "admin", "password": password(world).await?});
     let answer = client.post(format!("{api}/auth/login")).json(&log_in);
     let answer: Value = answer.send().await?.error_for_status()?.json().await?;
@@ -186,8 +188,15 @@ fn a_scrape_as_the_service_monitor_says_has_every_metric_of_the_alerts() -> Outc
         world.condition("Available", "True", "PodServing").await?;
         share_with_remote_store(world).await?;
 
-        let scrape = Scrape::of(world, &world.child(Child::Monitor).await?).await?;
-        let wanted = metrics_of(&world.child(Child::Rule).await?)?;
+        // Both come once the controller knows their definitions, and nothing waits for them.
+        let made = async |child: Child| {
+            until(&format!("there is a {child:?}"), async || {
+                Ok(world.find(child).await?.ok_or("none".to_owned()))
+            })
+            .await
+        };
+        let scrape = Scrape::of(world, &made(Child::Monitor).await?).await?;
+        let wanted = metrics_of(&made(Child::Rule).await?)?;
         ensure!(
             wanted.contains("up") && wanted.contains("dittofs_remote_up") && wanted.len() >= 7,
             "{wanted:?}"

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::time::Duration;
 
 /// Kubernetes deletes pods first, and looks again with growing pauses.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// The right to serve every namespace, for the account of one world: rights that hang on the
 /// namespace of a server go with it.

@@ -42,6 +42,16 @@ async fn secured(world: &World, authority: &Authority) -> Result<Vec<u8>> {
     .await
 }
 
+/// Waits until NFS is served without TLS. The node learns of a new pod or Service a moment after the API server.
+async fn plain(world: &World) -> Result<()> {
+    let front = front(world).await?;
+    until("NFS is served without TLS", async || {
+        let served = nfs_tls::plain(front).await;
+        Ok(served.map_err(|error| format!("{error:#}")))
+    })
+    .await
+}
+
 /// Waits until the status says that this Secret is in use.
 async fn in_use(world: &World, secret: Option<&str>) -> Result<()> {
     let what = format!("{secret:?} is in use");
@@ -85,7 +95,7 @@ fn nfs_over_tls_is_served_renewed_and_taken_back_under_one_address() -> Outcome 
         let pods = PodLog::watch(world);
         let (nfs, smb) = (address(world, Nfs).await?, address(world, Smb).await?);
         let front = front(world).await?;
-        nfs_tls::plain(front).await?;
+        plain(world).await?;
         let authority = Authority::new("one")?;
         let refused = nfs_tls::secured(front, HOST, &authority.pem).await;
         ensure!(refused.is_err(), "there is TLS already");
@@ -95,7 +105,7 @@ fn nfs_over_tls_is_served_renewed_and_taken_back_under_one_address() -> Outcome 
         world.change(spec).await?;
         in_use(world, Some("cert")).await?;
         let first = secured(world, &authority).await?;
-        nfs_tls::plain(front).await?;
+        plain(world).await?;
         world.condition("Ready", "True", "AllReady").await?;
         ensure!(is_mounted(world).await?, "no files");
 
@@ -145,7 +155,7 @@ fn nfs_over_tls_is_served_renewed_and_taken_back_under_one_address() -> Outcome 
         world.change(json!({"spec": {"adapters": null}})).await?;
         gone(world, &admin).await?;
         answers(world, Nfs, 2049).await?;
-        nfs_tls::plain(front).await?;
+        plain(world).await?;
         ensure!(pods.count(SERVER) == 4, "{} pods", pods.count(SERVER));
         ensure!(address(world, Nfs).await? == nfs, "another address");
         ensure!(address(world, Smb).await? == smb, "SMB has another address");
@@ -227,7 +237,7 @@ fn nfs_over_tls_without_its_secret_never_keeps_the_server_from_its_start() -> Ou
         let row = admin.get("/adapters/nfs").await?;
         ensure!(row["config"]["tls"] == Value::Null, "{row}");
         ensure!(pod_of(world, SERVER).await?.uid() == uid, "another pod");
-        nfs_tls::plain(front(world).await?).await?;
+        plain(world).await?;
 
         let authority = Authority::new("one")?;
         let values = authority.secret(&[HOST])?;
@@ -252,14 +262,10 @@ fn nfs_over_tls_without_its_secret_never_keeps_the_server_from_its_start() -> Ou
 
         // Back: NFS is started anew once the pod has the files.
         world.secret("cert", values).await?;
-        within(
-            Duration::from_secs(240),
-            "NFS over TLS is back",
-            async || {
-                let shown = nfs_tls::secured(front(world).await?, HOST, &authority.pem).await;
-                Ok(shown.map_err(|error| format!("{error:#}")))
-            },
-        )
+        within(RENEWAL, "NFS over TLS is back", async || {
+            let shown = nfs_tls::secured(front(world).await?, HOST, &authority.pem).await;
+            Ok(shown.map_err(|error| format!("{error:#}")))
+        })
         .await?;
         world.condition("Ready", "True", "AllReady").await?;
         ensure!(address(world, Nfs).await? == nfs, "another address");
@@ -301,7 +307,7 @@ fn nfs_over_tls_keeps_its_files_until_the_adapter_controller_has_taken_it_back()
 
         let _adapters = Controller::adapters(world).await?;
         gone(world, &admin).await?;
-        nfs_tls::plain(front(world).await?).await?;
+        plain(world).await?;
         ensure!(address(world, Nfs).await? == nfs, "another address");
         Ok(())
     })

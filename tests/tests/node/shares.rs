@@ -39,7 +39,10 @@ fn ann(permission: &str) -> Value {
 
 /// Waits until a client gets what it asks for: the server takes a change for all its clients within
 /// moments, and its adapters listen a little later than they say.
-async fn gets<T: Debug>(what: &str, ask: impl AsyncFn() -> Result<Answer<T>>) -> Result<T> {
+pub(crate) async fn gets<T: Debug>(
+    what: &str,
+    ask: impl AsyncFn() -> Result<Answer<T>>,
+) -> Result<T> {
     until(what, async || {
         Ok(ask().await?.map_err(|refusal| format!("{refusal:?}")))
     })

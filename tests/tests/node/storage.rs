@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use cluster_tests::identity::may;
 use cluster_tests::{Child, Controller, Outcome, Pods, SERVER, World, scenario, until};
 use controller_runtime::Seam;
 use controller_runtime::seam::CrashAfter;
@@ -288,9 +289,8 @@ async fn may_read_classes(world: &World) -> Result<()> {
     }))?;
     let bindings: Api<ClusterRoleBinding> = Api::all(world.admin.clone());
     bindings.create(&PostParams::default(), &binding).await?;
-    // The authorizer hears of it a little later.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    Ok(())
+    let watch = json!({"verb": "watch", "group": "storage.k8s.io", "resource": "storageclasses"});
+    may(&world.admin, &world.identity.user, &world.namespace, watch).await
 }
 
 /// Deletes the server, waits until it is gone, and gives what is left of its data.

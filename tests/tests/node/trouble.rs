@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// The kubelet speaks of a volume that it cannot mount only after a while, and waits longer and
 /// longer before it starts a container again.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// A spec that cannot run, what Degraded says of it, and what puts it right.
 struct Trouble {

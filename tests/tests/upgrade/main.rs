@@ -33,7 +33,7 @@ const PREVIOUS_IMAGE: &str = "localhost/dittofs-operator:previous";
 const OTHER: &str = "more";
 
 /// For two rollouts of three Deployments.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// One version of the operator.
 struct Version {

@@ -2,9 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use api_types::DittoServer;
+use cluster_tests::backends::address;
 use cluster_tests::backends::postgres::Postgres;
 use cluster_tests::certificates::Authority;
 use cluster_tests::databases::Silent;
+use cluster_tests::ports::Closed;
 use cluster_tests::world::{merge, none_failed, somebody};
 use cluster_tests::{Child, Controller, Outcome, Pods, World, scenario, until};
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Secret};
@@ -61,9 +63,8 @@ async fn started(world: &World, server: &str) -> Result<()> {
     .await
 }
 
-fn cases(world: &World, silent: &Silent, expired: &Postgres) -> Result<Vec<Case>> {
-    let free = cluster_tests::backends::address(world)?;
-    let closed = std::net::TcpListener::bind((free, 0))?.local_addr()?.port();
+fn cases(silent: &Silent, closed: &Closed, expired: &Postgres) -> Result<Vec<Case>> {
+    let closed = closed.address()?.port();
     let silent = silent.address()?;
     let mut all = vec![
         case(
@@ -208,10 +209,11 @@ fn what_is_wrong_with_a_connection_is_named_before_a_server_starts() -> Outcome 
             server.database_of("files", "files").await?;
         }
         let silent = Silent::open(world)?;
+        let closed = Closed::at(address(world)?)?;
         let right = json!({"host": postgres.address().ip().to_string(), "port": postgres.address().port().to_string(),
             "database": "files", "user": "files", "password": PASSWORD, "sslrootcert": postgres.authority().pem});
         let controller = Controller::start(world).await?;
-        let cases = cases(world, &silent, &expired)?;
+        let cases = cases(&silent, &closed, &expired)?;
         for case in &cases {
             let mut values = right.clone();
             merge(&mut values, case.values.clone());

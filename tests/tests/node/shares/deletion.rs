@@ -201,7 +201,7 @@ async fn goes_with_its_shares(world: &World) -> Result<()> {
     ensure!(held == [SHARE], "held: {held:?}");
     namespace::delete(&world.admin, &world.namespace).await?;
     let namespaces: Api<Namespace> = Api::all(world.admin.clone());
-    let limit = Duration::from_secs(180);
+    let limit = Duration::from_secs(400);
     within(limit, "the namespace is gone", async || {
         Ok(match namespaces.get_opt(&world.namespace).await? {
             None => Ok(()),

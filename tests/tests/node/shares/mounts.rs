@@ -134,28 +134,34 @@ async fn lead_to_the_share(world: &World, share: &DittoFSShare, ports: (u16, u16
     Ok(())
 }
 
+/// Waits until every command leads to the share: addresses are told one by one.
+async fn commands_lead(world: &World, ports: (u16, u16)) -> Result<DittoFSShare> {
+    until(
+        &format!("the commands have the ports {ports:?}"),
+        async || {
+            let found = shares::get(world, SHARE).await?;
+            Ok(match lead_to_the_share(world, &found, ports).await {
+                Ok(()) => Ok(found),
+                Err(error) => Err(format!("{error:#}")),
+            })
+        },
+    )
+    .await
+}
+
 #[test]
 fn all_printed_commands_carry_the_same_host_port_and_name() -> Outcome {
     scenario("commands", Pods::Run, async |world| {
         let _stage = Stage::set(world, json!({})).await?;
-        let found = ready_made(world, SHARE, super::open()).await?;
-        lead_to_the_share(world, &found, (2049, 445)).await?;
+        ready_made(world, SHARE, super::open()).await?;
+        commands_lead(world, (2049, 445)).await?;
 
         // Another port of a Service is another command.
         let overrides =
             json!([{"adapter": "nfs", "port": 12049}, {"adapter": "smb", "port": 1445}]);
         let services = json!({"spec": {"adapterServices": {"overrides": overrides}}});
         world.change(services).await?;
-        let found = until("the commands have the new ports", async || {
-            let found = shares::get(world, SHARE).await?;
-            Ok(
-                match lead_to_the_share(world, &found, (12049, 1445)).await {
-                    Ok(()) => Ok(found),
-                    Err(error) => Err(format!("{error:#}")),
-                },
-            )
-        })
-        .await?;
+        let found = commands_lead(world, (12049, 1445)).await?;
         let nfs = shares::nfs(&found)?;
         gets("writing at the other port", async || {
             nfs.write("a", b"a").await
