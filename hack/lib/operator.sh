@@ -39,7 +39,7 @@ install_operator() {
   # The image may be another one under the same name.
   [[ -z $before ]] || kubectl rollout restart deployment -n "$OPERATOR_NAMESPACE" -l app.kubernetes.io/name=dittofs-operator
   for controller in "${CONTROLLERS[@]}"; do
-    kubectl rollout status deployment "dittofs-$controller" -n "$OPERATOR_NAMESPACE" --timeout=120s || return 1
+    kubectl rollout status deployment "dittofs-$controller" -n "$OPERATOR_NAMESPACE" --timeout=300s || return 1
   done
 }
 

@@ -8,9 +8,9 @@ start_control_plane() {
   start_apiserver
   start_controller_manager
   apply_manifest rbac storage
-  wait_for 30 kube -n default get serviceaccount default || {
+  wait_for 180 kube -n default get serviceaccount default || {
     show_log kube-controller-manager
-    die "no default service account after 30 s"
+    die "no default service account after 180 s"
   }
   say "control plane ready at $API_URL"
 }
@@ -65,9 +65,9 @@ start_apiserver() {
     --audit-policy-file="$STATE/audit-policy.yaml" --audit-log-path="$STATE/audit.log" \
     --audit-log-mode=blocking --audit-log-maxsize=100000
   keep_kubeconfig "$STATE/kubeconfig" kubernetes-admin system:masters
-  wait_for 60 api_ready || {
+  wait_for 180 api_ready || {
     show_log kube-apiserver
-    die "the API server was not ready after 60 s"
+    die "the API server was not ready after 180 s"
   }
   say "kube-apiserver ready"
 }

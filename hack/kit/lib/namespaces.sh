@@ -21,7 +21,7 @@ start_node_namespaces() {
   make_cgroups
   start_outside unshare unshare --mount --net --pid --uts --ipc --fork --kill-child --mount-proc --propagation private \
     bash "$KIT/node-init.sh" "$STATE" "$CACHE_ROOT" "$NODE_NAME"
-  wait_for 10 test -e "$STATE/node/initialised" || {
+  wait_for 60 test -e "$STATE/node/initialised" || {
     show_log unshare
     die "the node's namespaces could not be set up"
   }

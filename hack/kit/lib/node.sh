@@ -9,14 +9,14 @@ start_node() {
   start_kube_proxy
   start_dns
   start_helpers
-  wait_for 60 node_ready || {
+  wait_for 180 node_ready || {
     show_log kubelet
-    die "node $NODE_NAME was not Ready after 60 s"
+    die "node $NODE_NAME was not Ready after 180 s"
   }
   say "node $NODE_NAME is Ready"
-  wait_for 30 name_resolves kubernetes.default.svc.cluster.local || {
+  wait_for 180 name_resolves kubernetes.default.svc.cluster.local || {
     show_log coredns
-    die "cluster DNS did not answer after 30 s"
+    die "cluster DNS did not answer after 180 s"
   }
   say 'cluster DNS answers'
   require_alive
@@ -48,9 +48,9 @@ start_containerd() {
   render_to "$STATE/node/containerd.toml" "$KIT/config/containerd.toml"
   render_to "$STATE/node/cni/10-kit.conflist" "$KIT/config/cni.conflist"
   start_component containerd containerd --config "$STATE/node/containerd.toml"
-  wait_for 20 containerd_ctr version || {
+  wait_for 120 containerd_ctr version || {
     show_log containerd
-    die "containerd did not answer after 20 s"
+    die "containerd did not answer after 120 s"
   }
   say 'containerd ready'
 }
@@ -96,4 +96,4 @@ node_ready() {
 }
 
 # name_resolves NAME: asked at the DNS Service's address, so it proves kube-proxy too.
-name_resolves() { enter_node timeout 1 busybox nslookup "$1" "$DNS_IP"; }
+name_resolves() { enter_node timeout 5 busybox nslookup "$1" "$DNS_IP"; }
