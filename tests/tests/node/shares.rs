@@ -64,6 +64,18 @@ async fn refused<T: Debug>(
     .await
 }
 
+/// What a client is told the first time that it is told anything: one that ran out of time, or reached nobody, asks
+/// again.
+async fn told<T>(ask: impl AsyncFn() -> Result<Answer<T>>) -> Result<Answer<T>> {
+    until("a client is answered", async || {
+        Ok(match ask().await? {
+            Err(Refusal::Other(said)) => Err(said),
+            answer => Ok(answer),
+        })
+    })
+    .await
+}
+
 /// UUID of a share in the server, as its status has it.
 fn id(share: &DittoFSShare) -> Result<String> {
     let id = share

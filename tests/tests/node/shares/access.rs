@@ -6,7 +6,7 @@ use cluster_tests::shares::{self, SHARE, Stage, becomes, ready_made};
 use cluster_tests::{Outcome, Pods, scenario};
 use serde_json::json;
 
-use super::{ANONYMOUS, PASSWORD, ann, gets, open, refused};
+use super::{ANONYMOUS, PASSWORD, ann, gets, open, refused, told};
 
 /// Owner and group of a new file of this user.
 async fn owner(nfs: &Nfs, id: u32, file: &str) -> Result<(u32, u32)> {
@@ -64,9 +64,9 @@ fn a_share_that_becomes_read_only_takes_nothing_more_from_anybody() -> Outcome {
 
         // The server remembers for minutes what an NFSv3 client may do: no waiting here.
         becomes(world, SHARE, json!({"readOnly": true})).await?;
-        let answer = nfs.write("c", b"c").await?;
+        let answer = told(async || nfs.write("c", b"c").await).await?;
         ensure!(answer == Err(Refusal::Denied), "over NFS: {answer:?}");
-        let answer = smb.write("d", b"d").await?;
+        let answer = told(async || smb.write("d", b"d").await).await?;
         ensure!(answer == Err(Refusal::Denied), "over SMB: {answer:?}");
         let text = gets("reading over NFS", async || nfs.read("b").await).await?;
         ensure!(text == b"b", "{text:?}");
@@ -74,9 +74,9 @@ fn a_share_that_becomes_read_only_takes_nothing_more_from_anybody() -> Outcome {
         ensure!(text == b"a", "{text:?}");
 
         becomes(world, SHARE, json!({"readOnly": false})).await?;
-        let answer = nfs.write("c", b"c").await?;
+        let answer = told(async || nfs.write("c", b"c").await).await?;
         ensure!(answer == Ok(()), "over NFS: {answer:?}");
-        let answer = smb.write("d", b"d").await?;
+        let answer = told(async || smb.write("d", b"d").await).await?;
         ensure!(answer == Ok(()), "over SMB: {answer:?}");
         Ok(())
     })
@@ -96,11 +96,15 @@ async fn may(nfs: &Nfs, smb: &Smb, file: &str, expected: May) -> Result<()> {
         (allowed, refusal) => Err(anyhow::anyhow!("allowed {allowed}, but {refusal:?}")),
     };
     let May { read, write } = expected;
-    right(read, nfs.read("shared").await?.err()).context("reading over NFS")?;
-    right(read, smb.read("shared").await?.err()).context("reading over SMB")?;
-    right(write, nfs.write(&format!("{file}-nfs"), b"x").await?.err())
-        .context("writing over NFS")?;
-    right(write, smb.write(&format!("{file}-smb"), b"x").await?.err()).context("writing over SMB")
+    let answer = told(async || nfs.read("shared").await).await?;
+    right(read, answer.err()).context("reading over NFS")?;
+    let answer = told(async || smb.read("shared").await).await?;
+    right(read, answer.err()).context("reading over SMB")?;
+    let (over_nfs, over_smb) = (format!("{file}-nfs"), format!("{file}-smb"));
+    let answer = told(async || nfs.write(&over_nfs, b"x").await).await?;
+    right(write, answer.err()).context("writing over NFS")?;
+    let answer = told(async || smb.write(&over_smb, b"x").await).await?;
+    right(write, answer.err()).context("writing over SMB")
 }
 
 #[test]
@@ -135,10 +139,10 @@ fn a_user_may_do_what_the_permission_says() -> Outcome {
             nfs.read("shared").await
         })
         .await?;
-        let answer = nfs.write("removed", b"x").await?;
+        let answer = told(async || nfs.write("removed", b"x").await).await?;
         ensure!(answer == Err(Refusal::Denied), "over NFS: {answer:?}");
         // Her account was kept for this share alone.
-        let answer = smb.read("shared").await?;
+        let answer = told(async || smb.read("shared").await).await?;
         ensure!(answer == Err(Refusal::NoAccount), "over SMB: {answer:?}");
         let permissions = stage.admin.get("/shares/films/permissions").await?;
         ensure!(

@@ -7,7 +7,7 @@ use cluster_tests::world::merge;
 use cluster_tests::{Outcome, Pods, scenario};
 use serde_json::{Value, json};
 
-use super::{ANONYMOUS, gets, id, open, refused};
+use super::{ANONYMOUS, gets, id, open, refused, told};
 
 fn with(more: Value) -> Value {
     let mut spec = open();
@@ -23,9 +23,9 @@ fn what_does_not_fit_the_quota_is_refused_until_the_quota_grows() -> Outcome {
         let (nfs, smb) = (shares::nfs(&found)?.by(ANONYMOUS), shares::smb(&found)?);
         let big = vec![7; 3 << 20];
         gets("a small file", async || nfs.write("small", b"x").await).await?;
-        let answer = nfs.write("big-nfs", &big).await?;
+        let answer = told(async || nfs.write("big-nfs", &big).await).await?;
         ensure!(answer == Err(Refusal::Incomplete), "over NFS: {answer:?}");
-        let answer = smb.write("big-smb", &big).await?;
+        let answer = told(async || smb.write("big-smb", &big).await).await?;
         ensure!(answer == Err(Refusal::NoSpace), "over SMB: {answer:?}");
 
         becomes(world, SHARE, json!({"quota": "12Mi"})).await?;

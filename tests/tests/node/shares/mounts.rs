@@ -12,7 +12,7 @@ use cluster_tests::shares::{self, SHARE, Stage, mounts, ready_made, target};
 use cluster_tests::{Outcome, Pods, SERVER, World, scenario, until};
 use serde_json::json;
 
-use super::{PASSWORD, ann, gets, nothing_leaks, refused};
+use super::{PASSWORD, ann, gets, nothing_leaks, refused, told};
 
 #[test]
 fn a_share_is_written_over_nfs_and_read_over_smb_by_the_printed_commands() -> Outcome {
@@ -42,11 +42,13 @@ fn a_share_is_written_over_nfs_and_read_over_smb_by_the_printed_commands() -> Ou
         ensure!(found == b"hi", "{found:?}");
 
         // Nobody else: the default is none.
-        let answer = nfs.by(1001).list().await?;
+        let stranger = nfs.by(1001);
+        let answer = told(async || stranger.list().await).await?;
         ensure!(answer == Err(Refusal::Denied), "{answer:?}");
-        let answer = smb.list().await?;
+        let answer = told(async || smb.list().await).await?;
         ensure!(answer == Err(Refusal::Denied), "{answer:?}");
-        let answer = smb.by("ann", "another password").list().await?;
+        let wrong = smb.by("ann", "another password");
+        let answer = told(async || wrong.list().await).await?;
         ensure!(answer == Err(Refusal::NoAccount), "{answer:?}");
 
         // The password follows its Secret.
