@@ -10,14 +10,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use api_types::DittoServer;
-use cluster_tests::pods::{container_of, pod_of};
+use cluster_tests::backends::postgres::Postgres;
+use cluster_tests::pods::{another_pod, container_of, pod_of};
 use cluster_tests::rest::{Rest, password_of};
-use cluster_tests::{PodLog, World};
-use k8s_openapi::api::core::v1::{ConfigMap, Event, PersistentVolume, PersistentVolumeClaim};
-use kube::Api;
-use kube::api::ListParams;
+use cluster_tests::world::somebody;
+use cluster_tests::{Controller, PodLog, SERVER, World, until};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Event, PersistentVolume, PersistentVolumeClaim, Secret,
+};
+use kube::api::{ListParams, Patch};
+use kube::{Api, ResourceExt};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Waits until the server `name` serves, and its database has taken the login of the controller.
 async fn serves(world: &World, name: &str) -> Result<()> {
@@ -50,11 +54,84 @@ async fn make_user(world: &World, server: &str, user: &str) -> Result<()> {
     Ok(())
 }
 
+/// Waits until another pod than `before` has taken the place of the server `server`, and asserts that it is the
+/// `pods`th and the last.
+async fn restarted(
+    world: &World,
+    controller: &Controller,
+    log: &PodLog,
+    server: &str,
+    before: Option<&str>,
+    pods: usize,
+) -> Result<()> {
+    another_pod(world, server, before).await?;
+    serves(world, server).await?;
+    controller.quiet().await?;
+    had(world, log, server, pods).await
+}
+
+/// Waits until the user `user` can log in at the server `server`, whose database was away.
+async fn found_again(world: &World, server: &str, user: &str) -> Result<()> {
+    until("the server has found its database again", async || {
+        Ok(logs_in(world, server, user)
+            .await
+            .map_err(|error| format!("{error:#}")))
+    })
+    .await
+}
+
 /// Whether the user `user` can log in at the server `server`.
 async fn logs_in(world: &World, server: &str, user: &str) -> Result<()> {
     let rest = Rest::of_server(world, server).await?;
     rest.session(user, "long-enough").await?;
     Ok(())
+}
+
+/// The password with which [`Own`] begins.
+const FIRST_PASSWORD: &str = "hidden-password-1";
+
+/// A server that runs with a database of a person, whose connection is in the Secret `pg`.
+struct Own {
+    postgres: Postgres,
+    /// What the Secret has at the beginning.
+    values: Value,
+    controller: Controller,
+    log: PodLog,
+}
+
+impl Own {
+    /// Starts the database and the server, and makes the user `alice` there.
+    async fn start(world: &World) -> Result<Self> {
+        let postgres = Postgres::start(world).await?;
+        postgres.role("files", FIRST_PASSWORD).await?;
+        postgres.database_of("files", "files").await?;
+        let address = postgres.address();
+        let values = json!({"host": address.ip().to_string(), "port": address.port().to_string(),
+            "database": "files", "user": "files", "password": FIRST_PASSWORD,
+            "sslrootcert": postgres.authority().pem});
+        world.secret("pg", values.clone()).await?;
+        let controller = Controller::start(world).await?;
+        let log = PodLog::watch(world);
+        world
+            .serve(json!({"database": {"secret": {"name": "pg"}}}))
+            .await?;
+        serves(world, SERVER).await?;
+        make_user(world, SERVER, "alice").await?;
+        Ok(Own {
+            postgres,
+            values,
+            controller,
+            log,
+        })
+    }
+}
+
+/// Changes the Secret `pg` as a person does; gives the version that it has then.
+async fn change_secret(world: &World, patch: Value) -> Result<Option<String>> {
+    let secrets = world.api::<Secret>();
+    let patch = Patch::Merge(patch);
+    let patched = secrets.patch("pg", &somebody(), &patch).await?;
+    Ok(patched.resource_version())
 }
 
 /// The SQLite files on the volumes of the world's servers.

@@ -4,22 +4,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use api_types::DittoServer;
-use cluster_tests::backends::postgres::Postgres;
 use cluster_tests::certificates::Authority;
 use cluster_tests::databases::{
     Case, Definition, Managed, Provider, Silent, exclusively, together,
 };
 use cluster_tests::pods::{another_pod, pod_of};
-use cluster_tests::world::somebody;
 use cluster_tests::{Controller, Outcome, PodLog, Pods, SERVER, World};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::Patch;
 use serde_json::{Value, json};
 
-use super::{had, logs_in, make_user, nothing_leaks, serves};
+use super::{
+    FIRST_PASSWORD, Own, change_secret, had, logs_in, make_user, nothing_leaks, restarted, serves,
+};
 
 /// Longer than the kubelet looks on at a server that does not live.
 const FROZEN: Duration = Duration::from_secs(45);
@@ -45,31 +43,15 @@ async fn only_said(
 /// A database of a person.
 fn own(world: &World) -> LocalBoxFuture<'_, Result<()>> {
     async move {
-        let mut postgres = Postgres::start(world).await?;
-        postgres.role("files", "hidden-password-1").await?;
-        postgres.database_of("files", "files").await?;
+        let Own {
+            mut postgres,
+            values: _,
+            controller,
+            log,
+        } = Own::start(world).await?;
         let address = postgres.address();
         let (host, port) = (address.ip().to_string(), address.port().to_string());
-        world
-            .secret(
-                "pg",
-                json!({"host": host, "port": port, "database": "files", "user": "files",
-                "password": "hidden-password-1", "sslrootcert": postgres.authority().pem}),
-            )
-            .await?;
-        let controller = Controller::start(world).await?;
-        let log = PodLog::watch(world);
-        world
-            .serve(json!({"database": {"secret": {"name": "pg"}}}))
-            .await?;
-        serves(world, SERVER).await?;
-        make_user(world, SERVER, "alice").await?;
-        let secrets = world.api::<Secret>();
-        let patch = async |values: Value| -> Result<()> {
-            let patch = Patch::Merge(json!({ "stringData": values }));
-            secrets.patch("pg", &somebody(), &patch).await?;
-            Ok(())
-        };
+        let patch = async |values: Value| change_secret(world, json!({"stringData": values})).await;
         let answers = async || {
             world
                 .condition("DatabaseReady", "True", "DatabaseAnswers")
@@ -88,10 +70,7 @@ fn own(world: &World) -> LocalBoxFuture<'_, Result<()>> {
         tokio::time::sleep(FROZEN).await;
         had(world, &log, SERVER, 1).await?;
         postgres.thaw()?;
-        another_pod(world, SERVER, before.as_deref()).await?;
-        serves(world, SERVER).await?;
-        controller.quiet().await?;
-        had(world, &log, SERVER, 2).await?;
+        restarted(world, &controller, &log, SERVER, before.as_deref(), 2).await?;
         logs_in(world, SERVER, "alice").await?;
 
         // A host that swallows everything, and one that nobody knows.
@@ -122,12 +101,9 @@ fn own(world: &World) -> LocalBoxFuture<'_, Result<()>> {
         postgres.certify(Authority::new("another")?, &[]).await?;
         let good = postgres.authority().pem.clone();
         patch(json!({"sslrootcert": good})).await?;
-        another_pod(world, SERVER, before.as_deref()).await?;
-        serves(world, SERVER).await?;
-        controller.quiet().await?;
-        had(world, &log, SERVER, 3).await?;
+        restarted(world, &controller, &log, SERVER, before.as_deref(), 3).await?;
         logs_in(world, SERVER, "alice").await?;
-        nothing_leaks(world, &["hidden-password-1", "hidden-password-2"]).await
+        nothing_leaks(world, &[FIRST_PASSWORD, "hidden-password-2"]).await
     }
     .boxed_local()
 }
@@ -165,10 +141,7 @@ async fn longest(world: &World, provider: Provider) -> Result<()> {
     serves(world, &name).await?;
     let password = managed.rotate_password(&user, &database).await?;
     let second = pod_of(world, &name).await?.uid();
-    another_pod(world, &name, second.as_deref()).await?;
-    serves(world, &name).await?;
-    controller.quiet().await?;
-    had(world, &log, &name, 3).await?;
+    restarted(world, &controller, &log, &name, second.as_deref(), 3).await?;
     logs_in(world, &name, "alice").await?;
     nothing_leaks(world, &[&password]).await
 }

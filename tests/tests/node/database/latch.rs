@@ -3,19 +3,21 @@
 use anyhow::{Context, Result, ensure};
 use cluster_tests::certificates::Authority;
 use cluster_tests::databases::{Case, Managed, Phase, Provider, together};
-use cluster_tests::pods::{another_pod, pod_of};
+use cluster_tests::pods::pod_of;
 use cluster_tests::wait::within;
-use cluster_tests::world::somebody;
-use cluster_tests::{Child, Controller, Outcome, PodLog, Pods, SERVER, World, until};
+use cluster_tests::{Child, Controller, Outcome, PodLog, Pods, SERVER, World};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use super::{had, logs_in, make_user, nothing_leaks, running, serves};
+use super::{
+    FIRST_PASSWORD, Own, change_secret, found_again, had, logs_in, make_user, nothing_leaks,
+    restarted, running, serves,
+};
 
 const WARNING: &str = "Missing image(s): spec.image";
 
@@ -130,31 +132,20 @@ async fn life(world: &World, provider: Provider, field: &str) -> Result<()> {
     managed.postgres.resume().await?;
     managed.report(Phase::Ready).await?;
     database(world, "True", "DatabaseAnswers").await?;
-    let again = async || {
-        Ok(logs_in(world, SERVER, "alice")
-            .await
-            .map_err(|error| format!("{error:#}")))
-    };
-    until("the server has found its database again", again).await?;
+    found_again(world, SERVER, "alice").await?;
     controller.quiet().await?;
     had(world, &log, SERVER, 1).await?;
 
     // Another password: one restart.
     let before = pod_of(world, SERVER).await?.uid();
     let password = managed.rotate_password("dittofs", "dittofs").await?;
-    another_pod(world, SERVER, before.as_deref()).await?;
-    serves(world, SERVER).await?;
-    controller.quiet().await?;
-    had(world, &log, SERVER, 2).await?;
+    restarted(world, &controller, &log, SERVER, before.as_deref(), 2).await?;
     logs_in(world, SERVER, "alice").await?;
 
     // Another CA: one restart.
     let before = pod_of(world, SERVER).await?.uid();
     managed.authority_is(Authority::new("another")?).await?;
-    another_pod(world, SERVER, before.as_deref()).await?;
-    serves(world, SERVER).await?;
-    controller.quiet().await?;
-    had(world, &log, SERVER, 3).await?;
+    restarted(world, &controller, &log, SERVER, before.as_deref(), 3).await?;
     logs_in(world, SERVER, "alice").await?;
 
     replaced(world, &mut managed, &controller).await?;
@@ -215,36 +206,26 @@ fn cloud_native(world: &World) -> LocalBoxFuture<'_, Result<()>> {
 /// A Secret of a person, of which everything goes wrong while the server runs.
 fn own(world: &World) -> LocalBoxFuture<'_, Result<()>> {
     async move {
-        use cluster_tests::backends::postgres::Postgres;
-        let mut postgres = Postgres::start(world).await?;
-        postgres.role("files", "hidden-password-1").await?;
-        postgres.database_of("files", "files").await?;
-        let values = json!({"host": postgres.address().ip().to_string(), "port": postgres.address().port().to_string(),
-            "database": "files", "user": "files", "password": "hidden-password-1",
-            "sslrootcert": postgres.authority().pem});
-        world.secret("pg", values.clone()).await?;
-        let controller = Controller::start(world).await?;
-        let log = PodLog::watch(world);
-        world
-            .serve(json!({"database": {"secret": {"name": "pg"}}}))
-            .await?;
-        serves(world, SERVER).await?;
-        make_user(world, SERVER, "alice").await?;
-        let secrets = world.api::<Secret>();
-        let patch = async |values: Value| -> Result<()> {
-            let patch = Patch::Merge(values);
-            secrets.patch("pg", &somebody(), &patch).await?;
-            Ok(())
-        };
+        let Own {
+            mut postgres,
+            values,
+            controller,
+            log,
+        } = Own::start(world).await?;
+        let patch = async |values: Value| change_secret(world, values).await;
 
         // A key goes, and comes back: the running pod is kept.
         patch(json!({"data": {"user": null}})).await?;
         let message = database(world, "False", "SecretKeyMissing").await?;
-        ensure!(message.contains("pg") && message.contains("user"), "{message}");
+        ensure!(
+            message.contains("pg") && message.contains("user"),
+            "{message}"
+        );
         patch(json!({"stringData": {"user": "files"}})).await?;
         database(world, "True", "DatabaseAnswers").await?;
 
         // The Secret goes.
+        let secrets = world.api::<Secret>();
         secrets.delete("pg", &DeleteParams::default()).await?;
         database(world, "False", "SecretMissing").await?;
         world.secret("pg", values).await?;
@@ -258,26 +239,18 @@ fn own(world: &World) -> LocalBoxFuture<'_, Result<()>> {
         let before = pod_of(world, SERVER).await?.uid();
         postgres.role("files", "hidden-password-2").await?;
         patch(json!({"stringData": {"password": "hidden-password-2"}})).await?;
-        another_pod(world, SERVER, before.as_deref()).await?;
-        serves(world, SERVER).await?;
-        controller.quiet().await?;
-        had(world, &log, SERVER, 2).await?;
+        restarted(world, &controller, &log, SERVER, before.as_deref(), 2).await?;
 
         // The database stops and comes back: nothing is restarted.
         postgres.stop().await?;
         tokio::time::sleep(Duration::from_secs(3)).await;
         postgres.resume().await?;
-        until("the server has found its database again", async || {
-            Ok(logs_in(world, SERVER, "alice")
-                .await
-                .map_err(|error| format!("{error:#}")))
-        })
-        .await?;
+        found_again(world, SERVER, "alice").await?;
         running(world, SERVER).await?;
         had(world, &log, SERVER, 2).await?;
         nothing_leaks(
             world,
-            &["hidden-password-1", "hidden-password-2", "hidden-wrong-one"],
+            &[FIRST_PASSWORD, "hidden-password-2", "hidden-wrong-one"],
         )
         .await
     }

@@ -3,19 +3,19 @@
 use anyhow::{Result, ensure};
 use api_types::v1alpha1::PushedSecret;
 use cluster_tests::backends::postgres::Postgres;
+use cluster_tests::clients::Nfs;
 use cluster_tests::databases::{Case, Managed, Provider, together};
 use cluster_tests::pods::{another_pod, pod_of};
 use cluster_tests::shares::{self, SHARE, Stage, ready};
-use cluster_tests::world::somebody;
 use cluster_tests::{Controller, Outcome, PodLog, Pods, SERVER, World, scenario, until};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch};
-use serde_json::{Value, json};
+use kube::api::DeleteParams;
+use serde_json::json;
 
-use super::{had, nothing_leaks};
+use super::{change_secret, had, nothing_leaks};
 
 /// Waits until the status says of the database `name` that it can be used.
 async fn usable(world: &World, name: &str) -> Result<()> {
@@ -27,6 +27,15 @@ async fn usable(world: &World, name: &str) -> Result<()> {
             Some(found) if found.ready => Ok(()),
             other => Err(format!("{other:?}")),
         })
+    })
+    .await
+}
+
+/// Waits until a file could be written: a share can be mounted a moment after it is ready.
+async fn written(nfs: &Nfs) -> Result<()> {
+    until("a file is written", async || {
+        let written = nfs.write("file", b"contents").await?;
+        Ok(written.map_err(|refusal| format!("{refusal:?}")))
     })
     .await
 }
@@ -57,11 +66,7 @@ async fn kept_apart(world: &World, provider: Provider, field: &str) -> Result<()
     shares::make(world, SHARE, share).await?;
     let share = ready(world, SHARE).await?;
     let nfs = shares::nfs(&share)?.by(65534);
-    until("a file is written", async || {
-        let written = nfs.write("file", b"contents").await?;
-        Ok(written.map_err(|refusal| format!("{refusal:?}")))
-    })
-    .await?;
+    written(&nfs).await?;
     let live = stage.admin.get("/store/metadata/films").await?;
     ensure!(live["type"] == "postgres", "{live}");
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')";
@@ -115,17 +120,7 @@ fn a_new_password_of_a_share_is_tried_sent_and_taken_at_the_next_start() -> Outc
         let share = json!({"metadataStore": store, "access": {"defaultPermission": "read-write"}});
         let share = shares::ready_made(world, SHARE, share).await?;
         let nfs = shares::nfs(&share)?.by(65534);
-        until("a file is written", async || {
-            let written = nfs.write("file", b"contents").await?;
-            Ok(written.map_err(|refusal| format!("{refusal:?}")))
-        })
-        .await?;
-        let secrets = world.api::<Secret>();
-        let patch = async |values: Value| -> Result<Option<String>> {
-            let patch = Patch::Merge(values);
-            let patched = secrets.patch("pg", &somebody(), &patch).await?;
-            Ok(patched.resource_version())
-        };
+        written(&nfs).await?;
         let new_connections =
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'films'";
         let healthy = async |wanted: bool| {
@@ -138,7 +133,8 @@ fn a_new_password_of_a_share_is_tried_sent_and_taken_at_the_next_start() -> Outc
         };
 
         // A label makes another version of the Secret, for which nothing is due.
-        let version = patch(json!({"metadata": {"labels": {"team": "films"}}})).await?;
+        let version =
+            change_secret(world, json!({"metadata": {"labels": {"team": "films"}}})).await?;
         until("the new version is noted", async || {
             let known = pushed(world).await?.map(|secret| secret.resource_version);
             Ok(if known == version {
@@ -152,7 +148,11 @@ fn a_new_password_of_a_share_is_tried_sent_and_taken_at_the_next_start() -> Outc
 
         // In the Secret only: the server keeps what it has, and would start again with it.
         let known = pushed(world).await?;
-        patch(json!({"stringData": {"password": "hidden-password-2"}})).await?;
+        change_secret(
+            world,
+            json!({"stringData": {"password": "hidden-password-2"}}),
+        )
+        .await?;
         let message =
             shares::condition(world, SHARE, "StoresReady", "False", "StoreRefused").await?;
         ensure!(message.contains("keeps the old ones"), "{message}");
