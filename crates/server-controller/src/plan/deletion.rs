@@ -189,6 +189,7 @@ mod tests {
 
     use api_types::DittoServer;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use percona_bridge::PerconaPGCluster;
     use serde_json::{Value, json};
 
     use super::*;
@@ -321,6 +322,86 @@ mod tests {
             .unwrap();
         });
         assert_eq!(step(&world), Deletion::Release);
+    }
+
+    /// A server whose data goes with it, with everything of it gone but the Secret and perhaps the database.
+    fn emptied(database: Value) -> Observed {
+        let mut world = without_pod("Delete");
+        world.claims.clear();
+        world.database.served.percona = true;
+        respecified(world, |spec| {
+            spec.database = serde_json::from_value(database).unwrap();
+        })
+    }
+
+    /// `world` with the cluster of its database, which the status knows by the UID `known`.
+    fn with_database(mut world: Observed, known: &str) -> Observed {
+        let mut cluster: PerconaPGCluster = serde_json::from_value(json!({
+            "metadata": {"name": "files-postgres", "namespace": "media", "uid": "uid-db"},
+        }))
+        .unwrap();
+        let component = api_types::labels::Component::Database;
+        cluster.metadata.labels = Some(api_types::labels::standard("files", component));
+        world.database.live.percona = Some(Arc::new(cluster));
+        let mut server = DittoServer::clone(&world.server);
+        let mut status = serde_json::to_value(server.status.unwrap()).unwrap();
+        status["database"] = json!({"provider": "percona", "clusterUID": known});
+        server.status = serde_json::from_value(status).unwrap();
+        world.server = Arc::new(server);
+        world
+    }
+
+    /// A server made again finds its users in the database, and an administrator's password that was made anew would
+    /// not open it.
+    #[test]
+    fn the_secret_stays_with_a_database_that_stays() {
+        let percona = |more: Value| {
+            let mut percona = json!({});
+            let fields = more.as_object().unwrap().clone();
+            percona.as_object_mut().unwrap().extend(fields);
+            emptied(json!({ "percona": percona }))
+        };
+        let retained = percona(json!({}));
+        let referenced = percona(json!({"clusterRef": {"name": "theirs"}}));
+        let deleted = || percona(json!({"deletionPolicy": "Delete"}));
+        let mut unserved = deleted();
+        unserved.database.served.percona = false;
+        for (world, what) in [
+            (
+                emptied(json!({"secret": {"name": "pg"}})),
+                "a Secret of a person",
+            ),
+            (
+                emptied(json!({"secret": {"name": "pg", "dsnKey": "dsn"}})),
+                "a text with a connection",
+            ),
+            (with_database(retained.clone(), "uid-db"), "Retain"),
+            (retained, "Retain, and nobody sees it"),
+            (referenced, "a cluster of somebody else"),
+            (with_database(deleted(), "uid-other"), "another cluster"),
+            (unserved, "it cannot be seen whether it went"),
+        ] {
+            assert_eq!(step(&world), Deletion::Release, "{what}");
+            // Nor does the end wait for a Secret that is not to go.
+            let mut unreadable = world;
+            let refused = SecretState::Refused(String::new());
+            let secrets = &mut unreadable.secrets;
+            secrets.insert(names::admin_secret("files"), refused);
+            assert_eq!(step(&unreadable), Deletion::Release, "{what}");
+        }
+    }
+
+    #[test]
+    fn the_secret_goes_with_a_database_that_goes() {
+        let world = emptied(json!({"percona": {"deletionPolicy": "Delete"}}));
+        assert_eq!(step(&world), Deletion::RemoveAdminSecret, "it is gone");
+        let mut world = with_database(world, "uid-db");
+        assert_eq!(step(&world), Deletion::RemoveDatabase);
+        let live = &mut world.database.live.percona;
+        let mut going = PerconaPGCluster::clone(live.as_deref().unwrap());
+        going.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+        *live = Some(Arc::new(going));
+        assert_eq!(step(&world), Deletion::RemoveAdminSecret, "it goes");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The third step, pure: what every child shall be.
 
 mod database;
+#[cfg(test)]
+mod database_tests;
 mod deletion;
 #[cfg(test)]
 mod fuzz;

@@ -144,3 +144,134 @@ pub(super) fn database(visit: Visit<'_>) -> Option<DatabaseStatus> {
         metadata: (!metadata.is_empty()).then_some(metadata),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use api_types::v1alpha1::SslMode;
+    use percona_bridge::{CnpgCluster, PerconaPGCluster};
+    use serde_json::{Value, json};
+
+    use crate::observe::Observed;
+    use crate::testing::{provisioned, reported, secret};
+
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n";
+
+    /// Secret and mode of the database `films`, as the status of `world` tells them to the share-controller.
+    fn told(world: &Observed) -> (Option<String>, Option<SslMode>) {
+        let database = reported(world).database.unwrap();
+        let mut listed = database.metadata.unwrap();
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        let films = listed.remove(0);
+        assert_eq!(films.name, "films");
+        (films.secret_ref.map(|secret| secret.name.0), films.sslmode)
+    }
+
+    fn asking(mut database: Value) -> Observed {
+        database["metadataDatabases"] = json!(["films"]);
+        let mut world = provisioned(json!({ "database": database }));
+        world.database.served.percona = true;
+        world.database.served.cloudnative_pg = true;
+        world
+    }
+
+    /// A world with a Secret of a person, with these keys beside the connection's.
+    fn of_secret(spec: Value, more: &[(&str, &str)]) -> Observed {
+        let mut fields = json!({"name": "pg"});
+        let spec = spec.as_object().unwrap().clone();
+        fields.as_object_mut().unwrap().extend(spec);
+        let mut world = asking(json!({ "secret": fields }));
+        let mut keys = vec![
+            ("host", "h"),
+            ("database", "dittofs"),
+            ("user", "u"),
+            ("password", "p"),
+        ];
+        keys.extend(more);
+        secret(&mut world, "pg", &keys);
+        secret(&mut world, "authority", &[("ca.crt", PEM)]);
+        world
+    }
+
+    #[test]
+    fn a_persons_secret_says_which_tls_the_metadata_stores_use() {
+        let named = json!({"caSecretRef": {"name": "authority", "key": "ca.crt"}});
+        let mode = |mode: &str| json!({ "sslmode": mode });
+        let by_text = json!({"dsnKey": "dsn"});
+        let dsn = "postgres://u:p@h/dittofs?sslmode=disable";
+        for (spec, keys, secret, expected) in [
+            (json!({}), &[][..], "pg", SslMode::Require),
+            // Where a CA is known, the certificate is looked at.
+            (
+                json!({}),
+                &[("sslrootcert", PEM)],
+                "pg",
+                SslMode::VerifyFull,
+            ),
+            (named, &[], "pg", SslMode::VerifyFull),
+            (json!({}), &[("sslmode", "prefer")], "pg", SslMode::Prefer),
+            // The spec counts more than the Secret.
+            (
+                mode("verify-ca"),
+                &[("sslmode", "disable"), ("sslrootcert", PEM)],
+                "pg",
+                SslMode::VerifyCa,
+            ),
+            (by_text, &[("dsn", dsn)], "files-database", SslMode::Disable),
+        ] {
+            let world = of_secret(spec.clone(), keys);
+            let known = (Some(secret.to_owned()), Some(expected));
+            assert_eq!(told(&world), known, "{spec} {keys:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_of_tls_while_the_connection_is_not_known() {
+        let world = asking(json!({"secret": {"name": "pg"}}));
+        assert_eq!(told(&world), (Some("pg".to_owned()), None));
+        let world = asking(json!({"percona": {}}));
+        let credentials = Some("files-postgres-pguser-dittofs".to_owned());
+        assert_eq!(told(&world), (credentials, None));
+    }
+
+    #[test]
+    fn a_managed_database_is_reached_with_a_certificate_that_was_looked_at() {
+        let meta = |component| {
+            let labels = api_types::labels::standard("files", component);
+            json!({"name": "files-postgres", "namespace": "media", "uid": "uid-a", "generation": 1, "labels": labels})
+        };
+        let meta = meta(api_types::labels::Component::Database);
+        let parts = [
+            ("host", "h"),
+            ("port", "5432"),
+            ("user", "dittofs"),
+            ("password", "p"),
+        ];
+        let mut percona = asking(json!({"percona": {}}));
+        let cluster: PerconaPGCluster =
+            serde_json::from_value(json!({"metadata": meta, "status": {"state": "ready"}}))
+                .unwrap();
+        percona.database.live.percona = Some(Arc::new(cluster));
+        let mut cnpg = asking(json!({"cloudnativePG": {}}));
+        let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+        let cluster: CnpgCluster = serde_json::from_value(
+            json!({"metadata": meta, "spec": {"bootstrap": {"initdb": {}}}, "status": ready}),
+        )
+        .unwrap();
+        cnpg.database.live.cloudnative_pg = Some(Arc::new(cluster));
+        for (mut world, credentials, authority) in [
+            (
+                percona,
+                "files-postgres-pguser-dittofs",
+                "files-postgres-cluster-cert",
+            ),
+            (cnpg, "files-postgres-app", "files-postgres-ca"),
+        ] {
+            secret(&mut world, credentials, &parts);
+            secret(&mut world, authority, &[("ca.crt", PEM)]);
+            let known = (Some(credentials.to_owned()), Some(SslMode::VerifyFull));
+            assert_eq!(told(&world), known);
+        }
+    }
+}
