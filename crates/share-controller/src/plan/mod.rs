@@ -7,12 +7,14 @@ mod access;
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod databases;
+#[cfg(test)]
 mod model;
 mod removal;
 mod step;
 mod stores;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

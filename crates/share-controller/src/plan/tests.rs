@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::model::run;
 use super::*;
 use crate::declared::Declared;
-use crate::stores::{Credentials, Secrets, Stores};
+use crate::stores::{Connection, Credentials, Secrets, Stores};
 use crate::wish::{Account, Version};
 
-pub(super) fn version(number: u32) -> Version {
+pub(crate) fn version(number: u32) -> Version {
     Version {
         uid: "s".to_owned(),
         resource_version: number.to_string(),
@@ -24,7 +24,7 @@ fn wish(spec: Value) -> Wish {
 }
 
 /// What a DittoFSShare of the namespace `media` with this name and these fields wishes.
-pub(super) fn wish_of(name: &str, spec: Value) -> Wish {
+pub(crate) fn wish_of(name: &str, spec: Value) -> Wish {
     let mut whole = json!({"serverRef": {"name": "files"}});
     for (key, value) in spec.as_object().unwrap() {
         whole[key] = value.clone();
@@ -33,12 +33,20 @@ pub(super) fn wish_of(name: &str, spec: Value) -> Wish {
         "apiVersion": "dittofs.dittofs.com/v1alpha1", "kind": "DittoFSShare",
         "metadata": {"name": name, "namespace": "media", "uid": "u1"}, "spec": whole}))
     .unwrap();
+    let postgres = share.spec.metadata_store.postgres.as_ref();
     let secrets = Secrets {
+        postgres: postgres.map(|postgres| Connection {
+            host: "pg".to_owned(),
+            port: None,
+            database: postgres.database.clone().unwrap_or_default(),
+            user: "files".to_owned(),
+            password: SecretString::from("geheim"),
+            sslmode: None,
+        }),
         s3: Some(Credentials {
             access_key_id: SecretString::from("AKIA"),
             secret_access_key: SecretString::from("geheim"),
         }),
-        ..Secrets::default()
     };
     let declared = Declared::of(&share).unwrap();
     Wish {

@@ -4,6 +4,9 @@
 //! does not start at all (server contract 3.9). So it is tried first, and what is due is told until the server
 //! has started later.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
