@@ -104,9 +104,9 @@ fn while_a_metadata_store_is_behind_neither_the_derived_secret_nor_the_pod_is_wr
         let status = reported(&world);
         let ready = condition(&status, "DatabaseReady");
         assert_eq!(ready, "False MetadataStoresPending");
-        let said = status.conditions.iter();
-        let said = said.filter(|found| found.type_ == "DatabaseReady");
-        assert!(said.last().unwrap().message.contains("media/films"));
+        let mut said = status.conditions.iter();
+        let said = said.find(|found| found.type_ == "DatabaseReady");
+        assert!(said.unwrap().message.contains("media/films"));
     }
 }
 
