@@ -41,6 +41,24 @@ impl Authority {
         Self::valid_until(name, 2001)
     }
 
+    /// One that a server with these names shows as its own certificate, as `openssl req -x509` makes it.
+    ///
+    /// # Errors
+    /// When a name is none, or the system gives no random bytes.
+    pub fn of_itself(names: &[&str]) -> Result<(Self, Certificate)> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut parameters = CertificateParams::new(names)?;
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate()?;
+        let pem = parameters.self_signed(&key)?.pem();
+        let certificate = Certificate {
+            pem: pem.clone(),
+            key: key.serialize_pem(),
+        };
+        let issuer = Issuer::new(parameters, key);
+        Ok((Authority { pem, issuer }, certificate))
+    }
+
     fn valid_until(name: &str, year: i32) -> Result<Self> {
         let mut parameters = CertificateParams::new(Vec::new())?;
         parameters

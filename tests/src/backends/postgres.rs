@@ -120,7 +120,17 @@ impl Postgres {
     /// # Errors
     /// When the server does not take it.
     pub async fn certify(&mut self, authority: Authority, names: &[&str]) -> Result<()> {
-        self.offer(authority, names, true).await
+        self.issue(authority, names, true).await
+    }
+
+    /// As [`Postgres::certify`], with a certificate that vouches for itself.
+    ///
+    /// # Errors
+    /// When the server does not take it.
+    pub async fn certify_itself(&mut self) -> Result<()> {
+        let host = self.address.ip().to_string();
+        let (authority, certificate) = Authority::of_itself(&[&host])?;
+        self.offer(authority, &certificate, true).await
     }
 
     /// As [`Postgres::certify`], with an authority or a certificate that no client accepts.
@@ -128,15 +138,25 @@ impl Postgres {
     /// # Errors
     /// When the server does not take it.
     pub async fn certify_badly(&mut self, authority: Authority, names: &[&str]) -> Result<()> {
-        self.offer(authority, names, false).await
+        self.issue(authority, names, false).await
     }
 
-    async fn offer(&mut self, authority: Authority, names: &[&str], good: bool) -> Result<()> {
+    async fn issue(&mut self, authority: Authority, names: &[&str], good: bool) -> Result<()> {
         let host = self.address.ip().to_string();
         let mut all = vec![host.as_str()];
         all.extend(names);
+        let certificate = authority.issue(&all)?;
+        self.offer(authority, &certificate, good).await
+    }
+
+    async fn offer(
+        &mut self,
+        authority: Authority,
+        certificate: &Certificate,
+        good: bool,
+    ) -> Result<()> {
         self.authority = authority;
-        self.install(&self.authority.issue(&all)?)?;
+        self.install(certificate)?;
         self.signal(Signal::HUP);
         until("PostgreSQL shows its new certificate", async || {
             let seen = self.psql("postgres", "SELECT 1", "verify-ca").await;

@@ -5,6 +5,7 @@ mod latch;
 mod moved;
 mod shapes;
 mod stores;
+mod trust;
 
 use std::path::Path;
 
@@ -102,7 +103,11 @@ struct Own {
 impl Own {
     /// Starts the database and the server, and makes the user `alice` there.
     async fn start(world: &World) -> Result<Self> {
-        let postgres = Postgres::start(world).await?;
+        Self::with(world, Postgres::start(world).await?).await
+    }
+
+    /// As [`Own::start`], with a database server that runs already.
+    async fn with(world: &World, postgres: Postgres) -> Result<Self> {
         postgres.role("files", FIRST_PASSWORD).await?;
         postgres.database_of("files", "files").await?;
         let address = postgres.address();
